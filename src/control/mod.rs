@@ -1,0 +1,1 @@
+//! Signals and everything else that is not the data path.

@@ -1,0 +1,1 @@
+//! One core without the world.

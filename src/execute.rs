@@ -1,0 +1,1 @@
+//! A request changes a shard.

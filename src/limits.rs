@@ -1,0 +1,53 @@
+//! Every maximum in one file, with the relations between them checked at compile time. Bytes unless the name says
+//! otherwise.
+
+/// Longest key (PROTOCOL §2).
+pub const KEY_LEN_MAX: usize = 250;
+/// Largest `<bytes>` a storage line may announce (PROTOCOL §3).
+pub const VALUE_LEN_ANNOUNCED_MAX: u64 = 2_147_483_645;
+/// Exptimes up to this are relative (PROTOCOL §2): 30 days.
+pub const EXPTIME_RELATIVE_MAX_S: i64 = 2_592_000;
+
+/// A line this long without an end closes the connection, unless it is a `get` or `gets` (PROTOCOL §1).
+pub const LINE_LEN_MAX: usize = 2048;
+/// A `get`, `gets` line may grow to this, then it is refused with an error and skipped to its end.
+pub const GET_LINE_LEN_MAX: usize = 8 << 20;
+/// Leading blanks looked through for `get ` and `gets ` in a line without an end (PROTOCOL §1).
+pub const LEADING_BLANKS_MAX: usize = 100;
+
+/// From this size up a value lives in memory of its own and is sent without a copy.
+pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
+/// A value that is still arriving grows its memory in steps of at most this, so that it holds no more than arrived.
+pub const VALUE_GROWTH_MAX: usize = 64 << 10;
+
+/// Reply bytes a connection may have waiting before its requests are no longer executed. One more request's reply,
+/// and one value per window of a multi-get, may come on top.
+pub const OUTPUT_BACKLOG_MAX: usize = 1 << 20;
+/// Input a connection may have waiting unparsed while it is not being read, beyond the line or value in progress.
+pub const INPUT_BACKLOG_MAX: usize = 16 << 10;
+/// Requests one connection may have on their way to other cores.
+pub const OUTSTANDING_PER_CONNECTION_MAX: usize = 256;
+/// Keys of one multi-get that are looked up at a time.
+pub const MULTIGET_WINDOW_KEYS: usize = 64;
+/// Requests, or keys of a multi-get, that a connection runs before others get their turn (`-R` changes it).
+pub const REQUESTS_PER_TURN: usize = 512;
+
+/// Letters one core may have on their way to another.
+pub const CREDITS: usize = 1024;
+/// Room in the ring from one core to another: requests on the way there and replies on the way home never exceed it.
+pub const MESH_RING_LEN: usize = 2 * CREDITS;
+/// Most executors of one process.
+pub const SHARDS_MAX: usize = 256;
+
+/// Smallest share of `-m` that a core is started for; below it fewer cores start.
+pub const MEMORY_PER_CORE_MIN: usize = 4 << 20;
+/// Smallest and largest `-I`.
+pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 30;
+
+const _: () = {
+    assert!(MESH_RING_LEN >= 2 * CREDITS, "a pump must never wait on a send");
+    assert!(OUTSTANDING_PER_CONNECTION_MAX <= CREDITS, "one connection must be able to get on alone");
+    assert!(MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX, "a window's letters fit what a connection may post");
+    assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
+    assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
+};

@@ -1,0 +1,1 @@
+//! Per-core counters, their merge, and how `stats` shows them.
