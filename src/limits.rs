@@ -32,6 +32,9 @@ pub const MULTIGET_WINDOW_KEYS: usize = 64;
 /// Requests, or keys of a multi-get, that a connection runs before others get their turn (`-R` changes it).
 pub const REQUESTS_PER_TURN: usize = 512;
 
+/// Keys whose items are brought near the CPU together before the first of them is looked up.
+pub const LOOK_AHEAD_KEYS: usize = 16;
+
 /// Letters one core may have on their way to another.
 pub const CREDITS: usize = 1024;
 /// Room in the ring from one core to another: requests on the way there and replies on the way home never exceed it.
@@ -41,13 +44,18 @@ pub const SHARDS_MAX: usize = 256;
 
 /// Smallest share of `-m` that a core is started for; below it fewer cores start.
 pub const MEMORY_PER_CORE_MIN: usize = 4 << 20;
+/// Smallest memory limit at run time, in MiB (`cache_memlimit`).
+pub const MEMORY_LIMIT_MB_MIN: u64 = 8;
 /// Smallest and largest `-I`.
 pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 const _: () = {
     assert!(MESH_RING_LEN >= 2 * CREDITS, "a pump must never wait on a send");
     assert!(OUTSTANDING_PER_CONNECTION_MAX <= CREDITS, "one connection must be able to get on alone");
-    assert!(MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX, "a window's letters fit what a connection may post");
+    assert!(
+        MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
+        "a window's letters fit what a connection may post"
+    );
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
 };

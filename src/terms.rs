@@ -121,12 +121,17 @@ impl Deadline {
         self.0 != u32::MAX && self.0 as u64 * 100 <= now.monotonic_ms
     }
 
-    /// Whole seconds left, rounded up; `None` if the item never expires.
+    /// Whole seconds left, rounded up; `None` if the item never expires. What rounding up to a tenth added is taken
+    /// off again, so that an item stored for 30 s has 30 s left and not 31.
     pub const fn seconds_left(self, now: Now) -> Option<u64> {
         if self.0 == u32::MAX {
             return None;
         }
-        Some((self.0 as u64 * 100).saturating_sub(now.monotonic_ms).div_ceil(1000))
+        if self.is_over(now) {
+            return Some(0);
+        }
+        let seconds = (self.0 as u64 * 100).saturating_sub(now.monotonic_ms + 99).div_ceil(1000);
+        Some(if seconds == 0 { 1 } else { seconds })
     }
 
     /// The moment in tenths of a second of the monotonic clock; `u32::MAX` for never.
