@@ -1,0 +1,205 @@
+//! What a request asks for, whatever dialect it was written in.
+
+use crate::protocol::ProtocolError;
+use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
+
+/// What a request does to one key. It holds no borrowed bytes, so that it travels between cores as it is; key and
+/// value travel beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// `get`, `gets`, `gat`, `gats`.
+    Retrieve(Retrieval),
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
+    Store {
+        /// How the present item is treated.
+        mode: StoreMode,
+        /// The client's flags.
+        flags: Flags,
+        /// When the new item dies.
+        exptime: Exptime,
+    },
+    /// A storage request whose value is too large for any item: the old item goes (PROTOCOL §2).
+    RefuseTooLarge,
+    /// `delete`.
+    Delete,
+    /// `incr`, `decr`.
+    Arithmetic {
+        /// Up or down.
+        direction: Arithmetic,
+        /// By how much.
+        delta: u64,
+    },
+    /// `touch`.
+    Touch {
+        /// When the item is to die now.
+        exptime: Exptime,
+    },
+}
+
+/// How keys are looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retrieval {
+    /// Whether the reply shows CAS uniques.
+    pub with_cas: bool,
+    /// The new expiry of every hit (`gat`, `gats`).
+    pub touch: Option<Exptime>,
+}
+
+/// One request; keys borrow from the input.
+#[derive(Clone, Debug)]
+pub enum Request<'a> {
+    /// Look up one key or many.
+    Retrieve(Retrieval, Keys<'a>),
+    /// Change one item, without a value.
+    Change {
+        /// What to do.
+        op: Op,
+        /// To which item.
+        key: Key<'a>,
+        /// Whether the client wants no reply.
+        noreply: bool,
+    },
+    /// A storage request: `value_len` bytes and CRLF follow the line.
+    Store(StoreHead<'a>),
+    /// `flush_all`: everything last written before `delay` has passed dies.
+    FlushAll {
+        /// 0 or negative: at once.
+        delay: Exptime,
+        /// Whether the client wants no reply.
+        noreply: bool,
+    },
+    /// `version`.
+    Version,
+    /// `verbosity`.
+    Verbosity {
+        /// The level asked for.
+        level: u32,
+        /// Whether the client wants no reply.
+        noreply: bool,
+    },
+    /// `stats` and its arguments.
+    Stats(StatsReport),
+    /// `cache_memlimit`, in MiB.
+    CacheMemoryLimit {
+        /// The new limit in MiB.
+        megabytes: u64,
+        /// Whether the client wants no reply.
+        noreply: bool,
+    },
+    /// `shutdown`.
+    Shutdown(ShutdownMode),
+    /// `quit`.
+    Quit,
+}
+
+/// The line of a storage request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreHead<'a> {
+    /// What to do with the value.
+    pub op: Op,
+    /// Under which key.
+    pub key: Key<'a>,
+    /// Length of the value, without the CRLF that follows it.
+    pub value_len: usize,
+    /// Whether the client wants no reply.
+    pub noreply: bool,
+}
+
+/// Which statistics are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatsReport {
+    /// `stats`.
+    General,
+    /// `stats settings`.
+    Settings,
+    /// `stats conns`.
+    Connections,
+    /// `stats reset`.
+    Reset,
+}
+
+/// How the server is to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShutdownMode {
+    /// As SIGINT.
+    Normal,
+    /// As SIGUSR1.
+    Graceful,
+}
+
+/// What a command line turned out to be.
+#[derive(Clone, Debug)]
+pub enum Parsed<'a> {
+    /// A legal request.
+    Request(Request<'a>),
+    /// A refused one; nothing follows the line.
+    Refused {
+        /// Why.
+        error: ProtocolError,
+        /// Whether the client wants no reply, not even this one.
+        noreply: bool,
+    },
+    /// A refused one whose value follows all the same: `bytes` are to be skipped before the error is told.
+    Skip {
+        /// Bytes to skip, the final CRLF included.
+        bytes: usize,
+        /// Why.
+        error: ProtocolError,
+        /// Whether the client wants no reply, not even this one.
+        noreply: bool,
+    },
+    /// Not our protocol: close without a word.
+    Close,
+}
+
+/// The keys of a retrieval line: one or more, each legal, separated by blanks.
+#[derive(Clone, Debug)]
+pub struct Keys<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Keys<'a> {
+    /// The keys in `rest`, or `None` if there is none or one is longer than a key may be.
+    pub fn parse(rest: &'a [u8]) -> Option<Self> {
+        let mut tokens = tokens(rest).peekable();
+        tokens.peek()?;
+        tokens.all(|token| Key::new(token).is_some()).then_some(Self { rest })
+    }
+
+    /// The bytes the keys stand in.
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+fn tokens(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == b' ').filter(|token| !token.is_empty())
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = Key<'a>;
+
+    fn next(&mut self) -> Option<Key<'a>> {
+        let start = self.rest.iter().position(|&byte| byte != b' ')?;
+        let rest = &self.rest[start..];
+        let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+        let (token, rest) = rest.split_at(end);
+        self.rest = rest;
+        Key::new(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_split_at_blanks_and_checked_as_a_whole() {
+        let keys = Keys::parse(b" a  bb c ").unwrap();
+        let found: Vec<_> = keys.map(Key::as_bytes).collect();
+        assert_eq!(found, [b"a".as_slice(), b"bb", b"c"]);
+        assert!(Keys::parse(b"   ").is_none());
+        let long = [b"ok ".as_slice(), &[b'k'; 251]].concat();
+        assert!(Keys::parse(&long).is_none(), "one key too long refuses them all");
+    }
+}

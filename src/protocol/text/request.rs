@@ -1,0 +1,371 @@
+//! A command line to a request.
+//!
+//! Framing is not done here: the session finds the line's end and the value behind it. The rules are those of
+//! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them, its flagged quirks decided as recommended there.
+
+use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
+use crate::protocol::{Keys, Op, Parsed, ProtocolError, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
+use crate::terms::{Arithmetic, CasUnique, Exptime, Flags, Key, StoreMode};
+
+/// The shortest line that is looked at, its end included (PROTOCOL §1).
+const LINE_LEN_MIN: usize = 4;
+/// `cache_memlimit` takes megabytes; a larger number is surely bytes.
+const MEMORY_LIMIT_MB_MAX: u64 = 1_000_000_000;
+/// `delete` with this many arguments is refused: the conformance test of libmemcached demands it.
+const DELETE_ARGUMENTS_REFUSED: usize = 5;
+
+/// Understands one line, given with its end (LF or CRLF).
+pub fn parse(raw: &[u8]) -> Parsed<'_> {
+    if raw.len() < LINE_LEN_MIN {
+        return refused(ProtocolError::BadLine, false);
+    }
+    let line = raw.strip_suffix(b"\n").unwrap_or(raw);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (command, rest) = split_token(line);
+    match command {
+        b"get" => retrieve(Retrieval { with_cas: false, touch: None }, rest),
+        b"gets" => retrieve(Retrieval { with_cas: true, touch: None }, rest),
+        b"set" => store(StoreMode::Set, rest),
+        b"add" => store(StoreMode::Add, rest),
+        b"replace" => store(StoreMode::Replace, rest),
+        b"append" => store(StoreMode::Append, rest),
+        b"prepend" => store(StoreMode::Prepend, rest),
+        b"cas" => store(StoreMode::Cas(CasUnique(0)), rest),
+        b"delete" => delete(rest),
+        b"incr" => arithmetic(Arithmetic::Increment, rest),
+        b"decr" => arithmetic(Arithmetic::Decrement, rest),
+        b"touch" => touch(rest),
+        b"gat" => retrieve_and_touch(false, rest),
+        b"gats" => retrieve_and_touch(true, rest),
+        _ => parse_administrative(command, rest),
+    }
+}
+
+/// Whether a line without an end may be a long `get` (PROTOCOL §1): blanks, then `get ` or `gets `.
+pub fn may_grow(line: &[u8]) -> bool {
+    let blanks = line.iter().take(crate::limits::LEADING_BLANKS_MAX).take_while(|&&byte| byte == b' ').count();
+    let line = &line[blanks..];
+    line.starts_with(b"get ") || line.starts_with(b"gets ")
+}
+
+fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
+    match command {
+        b"flush_all" => flush_all(rest),
+        b"version" => Parsed::Request(Request::Version),
+        b"verbosity" => {
+            let noreply = ends_in_noreply(rest);
+            match parse_u64(first_token(rest)) {
+                Some(level) => {
+                    let level = u32::try_from(level).unwrap_or(u32::MAX);
+                    Parsed::Request(Request::Verbosity { level, noreply })
+                }
+                None => refused(ProtocolError::BadLine, noreply),
+            }
+        }
+        b"stats" => stats(rest),
+        b"cache_memlimit" => cache_memory_limit(rest),
+        b"shutdown" => match first_token(rest) {
+            b"" => Parsed::Request(Request::Shutdown(ShutdownMode::Normal)),
+            b"graceful" => Parsed::Request(Request::Shutdown(ShutdownMode::Graceful)),
+            _ => refused(ProtocolError::InvalidShutdownMode, false),
+        },
+        b"quit" => Parsed::Request(Request::Quit),
+        // Browsers and forged requests: anything that ends like an HTTP request line gets no answer.
+        _ if last_token(rest).starts_with(b"HTTP/") => Parsed::Close,
+        _ if command.starts_with(b"HTTP/") && first_token(rest).is_empty() => Parsed::Close,
+        _ => refused(ProtocolError::UnknownCommand, false),
+    }
+}
+
+fn retrieve(retrieval: Retrieval, rest: &[u8]) -> Parsed<'_> {
+    match Keys::parse(rest) {
+        Some(keys) => Parsed::Request(Request::Retrieve(retrieval, keys)),
+        None => refused(ProtocolError::BadLine, false),
+    }
+}
+
+fn retrieve_and_touch(with_cas: bool, rest: &[u8]) -> Parsed<'_> {
+    let (exptime, keys) = split_token(trim_blanks(rest));
+    let Some(keys) = Keys::parse(keys) else {
+        return refused(ProtocolError::BadLine, false);
+    };
+    match parse_exptime_32(exptime) {
+        Some(exptime) => Parsed::Request(Request::Retrieve(Retrieval { with_cas, touch: Some(exptime) }, keys)),
+        None => refused(ProtocolError::InvalidExptime, false),
+    }
+}
+
+fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
+    let mut tokens = Tokens(rest);
+    let (key, flags, exptime, bytes) = (tokens.next(), tokens.next(), tokens.next(), tokens.next());
+    let (cas, cas_missing) = match mode {
+        StoreMode::Cas(_) => {
+            let token = tokens.next();
+            (token, token.is_none())
+        }
+        _ => (None, false),
+    };
+    let noreply = ends_in_noreply(tokens.0);
+    let (Some(key), Some(flags), Some(exptime), Some(bytes), false) = (key, flags, exptime, bytes, cas_missing) else {
+        return refused(ProtocolError::BadLine, noreply);
+    };
+    // Only a legal length tells how much follows; without one nothing can be skipped (PROTOCOL §15).
+    let Some(value_len) = parse_u64(bytes).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX) else {
+        return refused(ProtocolError::BadLine, noreply);
+    };
+    let Ok(value_len) = usize::try_from(value_len) else {
+        return refused(ProtocolError::BadLine, noreply);
+    };
+    let mode = match (mode, cas) {
+        (StoreMode::Cas(_), Some(token)) => parse_u64(token).map(|unique| StoreMode::Cas(CasUnique(unique))),
+        (mode, _) => Some(mode),
+    };
+    match (Key::new(key), parse_flags(flags), parse_exptime(exptime), mode) {
+        (Some(key), Some(flags), Some(exptime), Some(mode)) => {
+            let op = Op::Store { mode, flags, exptime };
+            Parsed::Request(Request::Store(StoreHead { op, key, value_len, noreply }))
+        }
+        _ => Parsed::Skip { bytes: value_len + 2, error: ProtocolError::BadLine, noreply },
+    }
+}
+
+fn delete(rest: &[u8]) -> Parsed<'_> {
+    let (key, arguments) = split_token(trim_blanks(rest));
+    let noreply = ends_in_noreply(arguments);
+    // One argument is the key itself.
+    let surplus = Tokens(arguments).take(DELETE_ARGUMENTS_REFUSED).count();
+    match Key::new(key) {
+        Some(key) if surplus + 1 < DELETE_ARGUMENTS_REFUSED => change(Op::Delete, key, noreply),
+        _ => refused(ProtocolError::BadLine, noreply),
+    }
+}
+
+fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
+    let mut tokens = Tokens(rest);
+    let (key, delta) = (tokens.next(), tokens.next());
+    let noreply = ends_in_noreply(tokens.0);
+    let (Some(key), Some(delta)) = (key.and_then(Key::new), delta) else {
+        return refused(ProtocolError::BadLine, noreply);
+    };
+    match parse_u64(delta) {
+        Some(delta) => change(Op::Arithmetic { direction, delta }, key, noreply),
+        None => refused(ProtocolError::InvalidDelta, noreply),
+    }
+}
+
+fn touch(rest: &[u8]) -> Parsed<'_> {
+    let mut tokens = Tokens(rest);
+    let (key, exptime) = (tokens.next(), tokens.next());
+    let noreply = ends_in_noreply(tokens.0);
+    let (Some(key), Some(exptime)) = (key.and_then(Key::new), exptime) else {
+        return refused(ProtocolError::BadLine, noreply);
+    };
+    match parse_exptime_32(exptime) {
+        Some(exptime) => change(Op::Touch { exptime }, key, noreply),
+        None => refused(ProtocolError::InvalidExptime, noreply),
+    }
+}
+
+fn flush_all(rest: &[u8]) -> Parsed<'_> {
+    let noreply = ends_in_noreply(rest);
+    let delay = match first_token(rest) {
+        b"" | b"noreply" => Some(Exptime(0)),
+        token => parse_exptime_32(token),
+    };
+    match delay {
+        Some(delay) => Parsed::Request(Request::FlushAll { delay, noreply }),
+        None => refused(ProtocolError::InvalidExptime, noreply),
+    }
+}
+
+fn stats(rest: &[u8]) -> Parsed<'_> {
+    match first_token(rest) {
+        b"" => Parsed::Request(Request::Stats(StatsReport::General)),
+        b"settings" => Parsed::Request(Request::Stats(StatsReport::Settings)),
+        b"conns" => Parsed::Request(Request::Stats(StatsReport::Connections)),
+        b"reset" => Parsed::Request(Request::Stats(StatsReport::Reset)),
+        _ => refused(ProtocolError::UnknownCommand, false),
+    }
+}
+
+fn cache_memory_limit(rest: &[u8]) -> Parsed<'_> {
+    let noreply = ends_in_noreply(rest);
+    match parse_u64(first_token(rest)) {
+        None => refused(ProtocolError::UnknownCommand, noreply),
+        Some(megabytes) if megabytes < crate::limits::MEMORY_LIMIT_MB_MIN => {
+            refused(ProtocolError::MemoryLimitTooSmall, noreply)
+        }
+        Some(megabytes) if megabytes > MEMORY_LIMIT_MB_MAX => refused(ProtocolError::MemoryLimitTooLarge, noreply),
+        Some(megabytes) => Parsed::Request(Request::CacheMemoryLimit { megabytes, noreply }),
+    }
+}
+
+const fn refused<'a>(error: ProtocolError, noreply: bool) -> Parsed<'a> {
+    Parsed::Refused { error, noreply }
+}
+
+const fn change(op: Op, key: Key<'_>, noreply: bool) -> Parsed<'_> {
+    Parsed::Request(Request::Change { op, key, noreply })
+}
+
+/// The tokens of a line: runs of anything but blanks. Its field is what is still unread.
+struct Tokens<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (token, rest) = split_token(trim_blanks(self.0));
+        self.0 = rest;
+        (!token.is_empty()).then_some(token)
+    }
+}
+
+fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|&byte| byte != b' ').unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+/// What stands before the first blank, and the rest from that blank on.
+#[inline]
+fn split_token(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
+    bytes.split_at(end)
+}
+
+fn first_token(bytes: &[u8]) -> &[u8] {
+    split_token(trim_blanks(bytes)).0
+}
+
+fn last_token(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    let start = bytes[..end].iter().rposition(|&byte| byte == b' ').map_or(0, |blank| blank + 1);
+    &bytes[start..end]
+}
+
+fn ends_in_noreply(rest: &[u8]) -> bool {
+    !rest.is_empty() && last_token(rest) == b"noreply"
+}
+
+/// Decimal digits only, at most 64 bits.
+#[inline]
+fn parse_u64(token: &[u8]) -> Option<u64> {
+    if token.is_empty() || token.len() > 20 {
+        return None;
+    }
+    token.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+fn parse_flags(token: &[u8]) -> Option<Flags> {
+    parse_u64(token).and_then(|flags| u32::try_from(flags).ok()).map(Flags)
+}
+
+/// The exptime of a storage line: beyond 32 bits it is clamped to the far future or past, not truncated.
+fn parse_exptime(token: &[u8]) -> Option<Exptime> {
+    let (negative, digits) = match token.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, token),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let magnitude = parse_u64(digits).and_then(|number| i64::try_from(number).ok()).unwrap_or(i64::MAX);
+    Some(Exptime(if negative { -magnitude } else { magnitude }))
+}
+
+/// The exptime of `touch`, `gat` and `flush_all`: beyond 32 bits it is refused (PROTOCOL §2).
+fn parse_exptime_32(token: &[u8]) -> Option<Exptime> {
+    parse_exptime(token).filter(|exptime| i32::try_from(exptime.0).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(line: &str) -> Option<(ProtocolError, bool)> {
+        match parse(line.as_bytes()) {
+            Parsed::Refused { error, noreply } => Some((error, noreply)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_storage_line_gives_all_its_parts() {
+        let Parsed::Request(Request::Store(head)) = parse(b"cas key 7 -1 5 99 noreply\r\n") else { panic!() };
+        assert_eq!(head.key.as_bytes(), b"key");
+        assert_eq!((head.value_len, head.noreply), (5, true));
+        let mode = StoreMode::Cas(CasUnique(99));
+        assert_eq!(head.op, Op::Store { mode, flags: Flags(7), exptime: Exptime(-1) });
+    }
+
+    #[test]
+    fn a_refused_line_with_a_known_length_skips_its_value() {
+        let long_key = format!("set {} 0 0 3\r\n", "k".repeat(251));
+        for line in ["set k x 0 3\r\n", "set k 0 x 3\r\n", "set k 4294967296 0 3\r\n", "cas k 0 0 3 x\r\n", &long_key] {
+            let Parsed::Skip { bytes: 5, error: ProtocolError::BadLine, .. } = parse(line.as_bytes()) else {
+                panic!("{line}")
+            };
+        }
+        for line in ["set k 0 0 -1\r\n", "set k 0 0 x\r\n", "set k 0 0 2147483646\r\n", "set k 0 0\r\n"] {
+            assert_eq!(error_of(line), Some((ProtocolError::BadLine, false)), "{line}");
+        }
+    }
+
+    #[test]
+    fn noreply_is_the_last_token_only() {
+        assert_eq!(error_of("incr k x noreply\r\n"), Some((ProtocolError::InvalidDelta, true)));
+        assert_eq!(error_of("incr k x noreply y\r\n"), Some((ProtocolError::InvalidDelta, false)));
+        assert!(matches!(parse(b"get noreply\r\n"), Parsed::Request(Request::Retrieve(..))));
+        assert!(matches!(
+            parse(b"flush_all noreply\r\n"),
+            Parsed::Request(Request::FlushAll { delay: Exptime(0), noreply: true })
+        ));
+    }
+
+    #[test]
+    fn lines_too_short_unknown_or_foreign() {
+        for line in ["\r\n", "x\r\n", "mn\n", "get\r\n", "get  \r\n", "touch k\r\n", "verbosity\r\n"] {
+            assert_eq!(error_of(line), Some((ProtocolError::BadLine, false)), "{line:?}");
+        }
+        for line in ["xx\r\n", "GET a\r\n", " get a\r\n", "stats nonsense\r\n"] {
+            assert_eq!(error_of(line), Some((ProtocolError::UnknownCommand, false)), "{line:?}");
+        }
+        assert!(matches!(parse(b"POST / HTTP/1.1\r\n"), Parsed::Close));
+        assert!(matches!(parse(b"quit now\r\n"), Parsed::Request(Request::Quit)));
+    }
+
+    #[test]
+    fn exptimes_beyond_32_bits_are_clamped_or_refused() {
+        assert_eq!(parse_exptime(b"4294967295"), Some(Exptime(4_294_967_295)));
+        assert_eq!(parse_exptime(b"99999999999999999999999"), Some(Exptime(i64::MAX)));
+        assert_eq!(parse_exptime(b"-"), None);
+        assert_eq!(error_of("touch k 2147483648\r\n"), Some((ProtocolError::InvalidExptime, false)));
+        assert_eq!(error_of("gat 1x k\r\n"), Some((ProtocolError::InvalidExptime, false)));
+    }
+
+    #[test]
+    fn delete_takes_a_few_surplus_arguments() {
+        for line in ["delete k\r\n", "delete k 0\r\n", "delete k 10 noreply\r\n", "delete k a b c\r\n"] {
+            assert!(
+                matches!(parse(line.as_bytes()), Parsed::Request(Request::Change { op: Op::Delete, .. })),
+                "{line}"
+            );
+        }
+        assert_eq!(error_of("delete k a b c d\r\n"), Some((ProtocolError::BadLine, false)));
+    }
+
+    #[test]
+    fn only_gets_may_grow() {
+        assert!(may_grow(b"get a"));
+        assert!(may_grow(b"   gets a"));
+        assert!(!may_grow(b"gat 0 a"));
+        assert!(!may_grow(&[b' '; 300]));
+    }
+}
