@@ -1,7 +1,22 @@
-//! One core's items. [`shard::Shard`] is the only door: no sockets, no clock, no runtime.
+//! One core's items. [`Shard`] is the only door: no sockets, no clock, no runtime.
+//!
+//! An honest first form of the store: every item is an allocation of its own, and the segment log of the design can
+//! replace what is behind the door without changing it. Read `shard` (what each request does), `items` (the parts in
+//! step), `eviction` (how room is made), `queue` (who goes first), `expiry` (who is dead).
 
+mod eviction;
+mod expiry;
+mod index;
+mod item;
+mod items;
+mod memory;
+mod queue;
 mod shard;
+mod slots;
 
-pub use shard::{
-    ArithmeticOutcome, Incoming, Item, Lookup, Shard, ShardConfig, ShardStats, StoreOutcome, Value,
-};
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use shard::{ArithmeticOutcome, Incoming, Item, Lookup, Shard, ShardConfig, ShardStats, StoreOutcome, Value};

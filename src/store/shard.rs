@@ -1,7 +1,15 @@
 //! The door to one core's items.
 
-use bytes::Bytes;
+use std::hash::Hasher;
 
+use bytes::Bytes;
+use siphasher::sip::SipHasher13;
+
+use super::eviction::seconds;
+use super::expiry::{Flushes, Life};
+use super::item::{End, Payload, StoredItem, parse_number};
+use super::items::Items;
+use super::slots::SlotId;
 use crate::terms::{Arithmetic, CasUnique, Deadline, Flags, FlushOrder, Key, KeyHash, Now, ShardId, StoreMode};
 
 /// What a shard is made from.
@@ -78,9 +86,9 @@ pub enum StoreOutcome {
     Exists,
     /// `Cas` found no item.
     NotFound,
-    /// Does not fit the limits of an item; the old item under the key is gone.
+    /// Does not fit the limits of an item; the old item under the key is gone (`Append`, `Prepend`: stays).
     TooLarge,
-    /// No memory and nothing may be evicted; the old item under the key is gone.
+    /// No memory and nothing may be evicted; the old item under the key is gone (`Append`, `Prepend`: stays).
     OutOfMemory,
 }
 
@@ -93,7 +101,7 @@ pub enum ArithmeticOutcome {
     NotFound,
     /// The item's value is not a decimal number of 64 bits.
     NonNumeric,
-    /// No memory for the new number.
+    /// No memory for the new number; the old one stays.
     OutOfMemory,
 }
 
@@ -129,5 +137,333 @@ pub struct ShardStats {
 }
 
 /// One core's items, bounded by their memory limit.
+///
+/// After every call `stats().bytes <= stats().limit_maxbytes`, except that after [`Shard::set_memory_limit`] values in
+/// the hands of readers may take longer to go. Not counted: the copy that a growing table or value is for a moment.
 #[derive(Debug)]
-pub struct Shard {}
+pub struct Shard {
+    pub(super) config: ShardConfig,
+    pub(super) items: Items,
+    pub(super) flushes: Flushes,
+    /// Counters only; the gauges are read off when asked for.
+    pub(super) counters: ShardStats,
+    /// Writes so far: the age of items, and what CAS uniques are made of.
+    births: u64,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(config: ShardConfig) -> Self {
+        let items = Items::new(config.memory_limit);
+        Self { config, items, flushes: Flushes::default(), counters: ShardStats::default(), births: 0 }
+    }
+
+    /// The index's hash of a key: keyed, so that no client can choose keys that collide.
+    pub fn hash(&self, key: Key<'_>) -> KeyHash {
+        let mut hasher = SipHasher13::new_with_keys(self.config.hash_seed[0], self.config.hash_seed[1]);
+        hasher.write(key.as_bytes());
+        KeyHash(hasher.finish())
+    }
+
+    /// Brings the items of up to [`LOOK_AHEAD_KEYS`](crate::limits::LOOK_AHEAD_KEYS) keys near the CPU, before they are
+    /// looked up one by one. Changes nothing.
+    pub fn look_ahead(&self, hashes: &[KeyHash]) {
+        self.items.look_ahead(hashes);
+    }
+
+    /// Looks an item up, which counts as a use.
+    pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
+        match self.find_live(key, hash, now) {
+            Ok(id) => {
+                self.mark_fetched(id, now);
+                Lookup::Hit(self.view(id))
+            }
+            Err(absent) => absent,
+        }
+    }
+
+    /// Looks an item up and gives it a new deadline, which the returned item has already. The CAS unique stays.
+    pub fn get_and_touch(&mut self, key: Key<'_>, hash: KeyHash, deadline: Deadline, now: Now) -> Lookup<'_> {
+        match self.find_live(key, hash, now) {
+            Ok(id) => {
+                self.mark_fetched(id, now);
+                self.items.get_mut(id).deadline = deadline;
+                Lookup::Hit(self.view(id))
+            }
+            Err(absent) => absent,
+        }
+    }
+
+    /// Gives an item a new deadline; whether there is one. Counts as a use; the CAS unique stays.
+    pub fn touch(&mut self, key: Key<'_>, hash: KeyHash, deadline: Deadline, now: Now) -> bool {
+        matches!(self.get_and_touch(key, hash, deadline, now), Lookup::Hit(_))
+    }
+
+    /// Stores `value` as `mode` says; makes room if there is none.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a storage request has this many parts, and they have nothing else in common"
+    )]
+    pub fn store(
+        &mut self,
+        mode: StoreMode,
+        key: Key<'_>,
+        hash: KeyHash,
+        flags: Flags,
+        deadline: Deadline,
+        value: Incoming<'_>,
+        now: Now,
+    ) -> StoreOutcome {
+        let found = self.find_live(key, hash, now).ok();
+        let stored = match (mode, found) {
+            (StoreMode::Add, Some(id)) => {
+                self.items.get_mut(id).visited = true;
+                return StoreOutcome::NotStored;
+            }
+            (StoreMode::Replace | StoreMode::Append | StoreMode::Prepend, None) => return StoreOutcome::NotStored,
+            (StoreMode::Cas(_), None) => return StoreOutcome::NotFound,
+            (StoreMode::Cas(wanted), Some(id)) if !self.is_version(id, wanted) => return StoreOutcome::Exists,
+            (StoreMode::Append, Some(id)) => self.join(id, End::Back, &value, now),
+            (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &value, now),
+            (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id)) => {
+                let stored = self.overwrite(id, key, value, now);
+                if stored.is_ok() {
+                    let item = self.items.get_mut(id);
+                    (item.flags, item.deadline) = (flags, deadline);
+                    (item.accessed_s, item.fetched) = (seconds(now), false);
+                } else {
+                    self.items.remove(id);
+                }
+                stored
+            }
+            (StoreMode::Set | StoreMode::Add, None) => self.insert(key, hash, flags, deadline, value, now),
+        };
+        match stored {
+            Ok(birth) => {
+                self.counters.total_items += 1;
+                StoreOutcome::Stored(self.cas_of(birth))
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// A `set` announced a value that is too large: the old item under the key goes, since the client believes it
+    /// replaced.
+    pub fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash, now: Now) {
+        self.delete(key, hash, now);
+    }
+
+    /// Deletes an item; whether there was one.
+    pub fn delete(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> bool {
+        self.find_live(key, hash, now).map(|id| self.items.remove(id)).is_ok()
+    }
+
+    /// Adds to or subtracts from a decimal number. A number with fewer digits keeps the value's length and is padded
+    /// with blanks (PROTOCOL §3). Flags and deadline stay, the CAS unique is new.
+    pub fn arithmetic(
+        &mut self,
+        key: Key<'_>,
+        hash: KeyHash,
+        direction: Arithmetic,
+        delta: u64,
+        now: Now,
+    ) -> ArithmeticOutcome {
+        let Ok(id) = self.find_live(key, hash, now) else { return ArithmeticOutcome::NotFound };
+        let item = self.items.get_mut(id);
+        item.visited = true;
+        let Some(text) = item.payload.inline_value_mut() else { return ArithmeticOutcome::NonNumeric };
+        let Some(present) = parse_number(text) else { return ArithmeticOutcome::NonNumeric };
+        let number = match direction {
+            Arithmetic::Increment => present.wrapping_add(delta),
+            Arithmetic::Decrement => present.saturating_sub(delta),
+        };
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        let birth = if digits.len() <= text.len() {
+            text[..digits.len()].copy_from_slice(digits);
+            text[digits.len()..].fill(b' ');
+            self.give_birth(id)
+        } else {
+            let grown = self.overwrite(id, key, Incoming::Slice(digits), now);
+            let Ok(birth) = grown else { return ArithmeticOutcome::OutOfMemory };
+            birth
+        };
+        ArithmeticOutcome::Value(number, self.cas_of(birth))
+    }
+
+    /// Carries out a `flush_all`: what was written before its moment is dead, and its memory comes back bit by bit.
+    pub fn flush(&mut self, order: FlushOrder, now: Now) {
+        self.flushes.carry_out_due(self.births, now);
+        self.flushes.order(order, self.births);
+        self.flushes.carry_out_due(self.births, now);
+    }
+
+    /// Changes the memory limit and evicts down to it, also with `-M`.
+    pub fn set_memory_limit(&mut self, bytes: usize, now: Now) {
+        self.flushes.carry_out_due(self.births, now);
+        self.config.memory_limit = bytes;
+        self.shed(now);
+    }
+
+    /// A bounded step of what happens without a request: takes dead items back and lets go of values whose readers
+    /// have gone. To be called at least every 100 ms.
+    pub fn tick(&mut self, now: Now) {
+        self.flushes.carry_out_due(self.births, now);
+        self.sweep_in_background(now);
+        self.shed(now);
+    }
+
+    /// The counters, with the gauges as they stand.
+    pub fn stats(&self) -> ShardStats {
+        ShardStats {
+            curr_items: self.items.len() as u64,
+            bytes: self.items.bytes() as u64,
+            limit_maxbytes: self.config.memory_limit as u64,
+            hash_bytes: self.items.index().bytes() as u64,
+            hash_power_level: u64::from(self.items.index().power_level()),
+            ..self.counters
+        }
+    }
+
+    /// Sets the counters to 0. Gauges stay.
+    pub fn reset_stats(&mut self) {
+        self.counters = ShardStats::default();
+    }
+
+    /// Asserts what always holds: index, slots and queue have the same items, every item is found under its key, and
+    /// the bytes add up. Looks at every item: for tests.
+    pub fn verify(&self) {
+        self.items.verify();
+    }
+
+    /// The live item under `key`. A dead one is taken back, and `Err` says of what it died.
+    fn find_live(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Result<SlotId, Lookup<'static>> {
+        self.flushes.carry_out_due(self.births, now);
+        let id = self.items.find(key, hash).ok_or(Lookup::Miss)?;
+        match self.flushes.life(self.items.get(id), now) {
+            Life::Live => Ok(id),
+            Life::Expired => {
+                self.bury(id, now);
+                Err(Lookup::Expired)
+            }
+            Life::Flushed => {
+                self.bury(id, now);
+                Err(Lookup::Flushed)
+            }
+        }
+    }
+
+    fn mark_fetched(&mut self, id: SlotId, now: Now) {
+        let item = self.items.get_mut(id);
+        item.accessed_s = seconds(now);
+        item.fetched = true;
+        item.visited = true;
+    }
+
+    fn view(&self, id: SlotId) -> Item<'_> {
+        let StoredItem { payload, birth, flags, deadline, .. } = self.items.get(id);
+        Item { value: payload.value(), flags: *flags, cas: self.cas_of(*birth), deadline: *deadline }
+    }
+
+    /// The version of an item born as the shard's `birth`-th.
+    fn cas_of(&self, birth: u64) -> CasUnique {
+        if !self.config.cas {
+            return CasUnique(0);
+        }
+        CasUnique(u64::from(self.config.id.0) + 1 + (birth - 1) * u64::from(self.config.shards))
+    }
+
+    /// 0 is no item's version, also where all items show 0 (`-C`).
+    fn is_version(&self, id: SlotId, wanted: CasUnique) -> bool {
+        wanted.0 != 0 && self.cas_of(self.items.get(id).birth) == wanted
+    }
+
+    fn give_birth(&mut self, id: SlotId) -> u64 {
+        self.births += 1;
+        self.items.get_mut(id).birth = self.births;
+        self.births
+    }
+
+    fn insert(
+        &mut self,
+        key: Key<'_>,
+        hash: KeyHash,
+        flags: Flags,
+        deadline: Deadline,
+        value: Incoming<'_>,
+        now: Now,
+    ) -> Result<u64, StoreOutcome> {
+        self.check_value_len(value.len())?;
+        let charge = Payload::charge_for(key.as_bytes().len(), value.len());
+        self.check_charge(charge)?;
+        self.make_room(charge, Some(hash), now)?;
+        self.births += 1;
+        self.items.insert(StoredItem {
+            payload: Payload::new(key, value),
+            hash,
+            birth: self.births,
+            flags,
+            deadline,
+            accessed_s: seconds(now),
+            newer: None,
+            older: None,
+            visited: false,
+            fetched: false,
+        });
+        Ok(self.births)
+    }
+
+    /// Gives an item a new value, and the place of a new one in the eviction queue. Without room the old value stays.
+    fn overwrite(&mut self, id: SlotId, key: Key<'_>, value: Incoming<'_>, now: Now) -> Result<u64, StoreOutcome> {
+        self.check_value_len(value.len())?;
+        let item = self.items.get_mut(id);
+        match item.payload.inline_value_mut() {
+            Some(present) if present.len() == value.len() => present.copy_from_slice(value.as_slice()),
+            _ => self.change_payload(id, Payload::charge_for(key.as_bytes().len(), value.len()), now, |old| {
+                (Payload::new(key, value), Some(old))
+            })?,
+        }
+        self.items.renew(id);
+        Ok(self.give_birth(id))
+    }
+
+    /// `append` and `prepend`. Without room the old value stays.
+    fn join(&mut self, id: SlotId, end: End, extra: &Incoming<'_>, now: Now) -> Result<u64, StoreOutcome> {
+        let value_len_max = self.config.item_size_max;
+        let present = &self.items.get(id).payload;
+        self.check_value_len(present.value_bytes().len() + extra.len())?;
+        let charge = present.joined_charge(end, extra.len(), value_len_max);
+        self.change_payload(id, charge, now, |old| old.join(end, extra.as_slice(), value_len_max))?;
+        self.items.get_mut(id).visited = true;
+        Ok(self.give_birth(id))
+    }
+
+    /// Changes an item's bytes to ones that are charged `charge`. `change` gives the new bytes and what is left of
+    /// the old ones.
+    fn change_payload(
+        &mut self,
+        id: SlotId,
+        charge: usize,
+        now: Now,
+        change: impl FnOnce(Payload) -> (Payload, Option<Payload>),
+    ) -> Result<(), StoreOutcome> {
+        self.check_charge(charge)?;
+        let old = self.items.take(id);
+        // What a reader holds stays charged beside the new value.
+        let old_charge = if old.is_held() { old.charge() } else { 0 };
+        if let Err(refusal) = self.make_room(charge + old_charge, None, now) {
+            self.items.put(id, old);
+            return Err(refusal);
+        }
+        let (new, left_over) = change(old);
+        self.items.put(id, new);
+        if let Some(old) = left_over {
+            self.items.discard(old);
+        }
+        Ok(())
+    }
+
+    const fn check_value_len(&self, value_len: usize) -> Result<(), StoreOutcome> {
+        if value_len > self.config.item_size_max { Err(StoreOutcome::TooLarge) } else { Ok(()) }
+    }
+}
