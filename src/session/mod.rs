@@ -1,1 +1,107 @@
-//! One conversation.
+//! One conversation, without its socket: input cut into frames, replies put in the order of their requests, and all
+//! that a request may have to wait for.
+//!
+//! The session decides nothing about items and owns no shard; `engine` runs it.
+
+pub mod framing;
+pub mod gather;
+pub mod letter;
+pub mod multiget;
+pub mod slots;
+
+use std::collections::VecDeque;
+
+use crate::limits::{INPUT_BACKLOG_MAX, OUTPUT_BACKLOG_MAX, OUTSTANDING_PER_CONNECTION_MAX};
+use crate::session::framing::Framing;
+use crate::session::gather::Gather;
+use crate::session::letter::Letter;
+use crate::session::multiget::MultiGet;
+use crate::session::slots::Slots;
+use crate::terms::ShardId;
+
+/// The state of one conversation.
+#[derive(Debug)]
+pub struct Session {
+    /// Cuts the input.
+    pub framing: Framing,
+    /// Orders the replies.
+    pub slots: Slots,
+    /// Input that could not be used yet: an unfinished line or small value, or more requests than may run now.
+    pub pending: Vec<u8>,
+    /// Letters under way for this conversation, those without a reply included.
+    pub outstanding: usize,
+    /// Letters that wait for a credit, or in strict order for the letters before them. Nothing runs behind them.
+    pub parked: VecDeque<Box<Letter>>,
+    /// The owner that the last letter went to.
+    pub last_owner: ShardId,
+    /// A multi-get in progress. Nothing runs behind it.
+    pub multiget: Option<Box<MultiGet>>,
+    /// A request to all cores in progress. Nothing runs behind it.
+    pub gather: Option<Box<Gather>>,
+    /// Reply bytes handed to the driver that it has not sent yet.
+    pub unsent: usize,
+    /// The client will send nothing more.
+    pub input_over: bool,
+    /// No further request is run; the conversation ends when the replies to those before are sent.
+    pub closing: bool,
+}
+
+impl Session {
+    /// A conversation at its start, in which values above `item_size_max` are refused.
+    pub fn new(item_size_max: usize) -> Self {
+        Self {
+            framing: Framing::new(item_size_max),
+            slots: Slots::default(),
+            pending: Vec::new(),
+            outstanding: 0,
+            parked: VecDeque::new(),
+            last_owner: ShardId(0),
+            multiget: None,
+            gather: None,
+            unsent: 0,
+            input_over: false,
+            closing: false,
+        }
+    }
+
+    /// Whether the next request may run now. If not, something will come that changes it: a letter home, a credit, or
+    /// the driver's word that it has sent what it was given.
+    #[inline]
+    pub fn may_run(&self) -> bool {
+        !self.closing
+            && self.parked.is_empty()
+            && self.multiget.is_none()
+            && self.gather.is_none()
+            && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
+            && self.backlog() < OUTPUT_BACKLOG_MAX
+    }
+
+    /// Reply bytes that the client has not been sent, wherever they wait.
+    #[inline]
+    pub const fn backlog(&self) -> usize {
+        self.slots.buffered() + self.unsent
+    }
+
+    /// Whether nothing is under way for this conversation.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding == 0 && self.parked.is_empty() && self.multiget.is_none() && self.gather.is_none()
+    }
+
+    /// Whether the conversation is over and everything has been sent.
+    pub fn is_finished(&self) -> bool {
+        self.closing && self.is_idle() && self.backlog() == 0
+    }
+
+    /// Whether the socket should be read. `runs_later` says that the session has requests waiting for their turn.
+    pub fn wants_input(&self, runs_later: bool) -> bool {
+        let stuck = runs_later || !self.may_run();
+        let full = stuck && self.pending.len() > INPUT_BACKLOG_MAX;
+        !(self.closing || self.input_over || full)
+    }
+
+    /// Ends the conversation: no further request is run, those under way are answered.
+    pub fn close(&mut self) {
+        self.closing = true;
+        self.pending = Vec::new();
+    }
+}

@@ -1,0 +1,363 @@
+//! Where one request ends and the next begins.
+//!
+//! [`Framing::next`] is given all input that is not consumed yet and says how much of it it has used up. It keeps no
+//! copy of lines and small values (they stay in the caller's input until they are whole); a large value moves into
+//! memory of its own as it arrives, which becomes the item's. Whatever way the input is cut into reads, the frames are
+//! the same (`tests/split.rs`).
+
+use memchr::memchr;
+
+use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH_MAX};
+use crate::protocol::{Op, Parsed, ProtocolError, Request, StoreHead, text};
+use crate::terms::Key;
+
+/// One whole thing the client said.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// A request without a value.
+    Request(Request<'a>),
+    /// A storage request whose value stands in the input.
+    Store {
+        /// The line.
+        head: StoreHead<'a>,
+        /// The value.
+        value: &'a [u8],
+    },
+    /// A storage request whose value was collected in memory of its own.
+    StoreLarge(Box<LargeValue>),
+    /// A storage request whose value was larger than any item may be; it has been skipped.
+    TooLarge(Box<LargeValue>),
+    /// Something refused.
+    Refused {
+        /// Why.
+        error: ProtocolError,
+        /// Whether the client wants no reply, not even this one.
+        noreply: bool,
+    },
+    /// The conversation is over, without a word.
+    Close,
+}
+
+/// A storage request that does not stand in the input as a whole.
+#[derive(Debug)]
+pub struct LargeValue {
+    /// What to do with the value.
+    pub op: Op,
+    /// Whether the client wants no reply.
+    pub noreply: bool,
+    /// The value; while it arrives, what of it has, with the CRLF behind it.
+    pub value: Vec<u8>,
+    key: Box<[u8]>,
+    /// Bytes still to come.
+    missing: usize,
+}
+
+impl LargeValue {
+    /// The key.
+    pub fn key(&self) -> Option<Key<'_>> {
+        Key::new(&self.key)
+    }
+
+    fn new(head: StoreHead<'_>) -> Self {
+        Self {
+            op: head.op,
+            noreply: head.noreply,
+            value: Vec::new(),
+            key: head.key.as_bytes().into(),
+            missing: head.value_len + 2,
+        }
+    }
+
+    /// Takes what `input` holds of the value. Memory grows by a quarter of what has arrived, at least to hold `input`
+    /// and at most by what is missing, so that an announcement alone costs nothing.
+    fn collect(&mut self, input: &[u8]) -> usize {
+        let taken = self.missing.min(input.len());
+        let room = self.value.capacity() - self.value.len();
+        if room < taken {
+            let growth = (self.value.len() / 4).max(VALUE_GROWTH_MAX).max(taken).min(self.missing);
+            self.value.reserve_exact(growth);
+        }
+        self.value.extend_from_slice(&input[..taken]);
+        self.missing -= taken;
+        taken
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// At the start of a line.
+    Line,
+    /// Within a large value.
+    Value(Box<LargeValue>),
+    /// Within a value that is not wanted; then the frame follows.
+    Skip { bytes: usize, then: AfterSkip },
+    /// Within a line that is not wanted; it has been answered already.
+    SkipLine,
+    /// Nothing is read any more.
+    Closed,
+}
+
+#[derive(Debug)]
+enum AfterSkip {
+    Refuse { error: ProtocolError, noreply: bool },
+    TooLarge(Box<LargeValue>),
+}
+
+/// Cuts the input into frames.
+#[derive(Debug)]
+pub struct Framing {
+    state: State,
+    /// So much of the input has been searched for a line's end without finding one.
+    scanned: usize,
+    item_size_max: usize,
+}
+
+impl Framing {
+    /// Values above `item_size_max` bytes are skipped.
+    pub const fn new(item_size_max: usize) -> Self {
+        Self { state: State::Line, scanned: 0, item_size_max }
+    }
+
+    /// The first frame of `input` and the bytes used up, which the caller must not show again. Without a frame more
+    /// input is needed.
+    #[inline]
+    pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        match self.state {
+            State::Line => self.line(input),
+            _ => self.unusual(input),
+        }
+    }
+
+    /// Whether the input may end here without cutting a request in two.
+    pub const fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Line | State::Closed)
+    }
+
+    /// Bytes of memory held for a value in progress.
+    pub fn held(&self) -> usize {
+        match &self.state {
+            State::Value(large) => large.value.capacity(),
+            _ => 0,
+        }
+    }
+
+    fn line<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let Some(found) = memchr(b'\n', &input[self.scanned..]) else {
+            self.scanned = input.len();
+            return self.line_without_end(input);
+        };
+        let line_len = self.scanned + found + 1;
+        // Remembered in case the value behind the line is not there yet.
+        self.scanned = line_len - 1;
+        let line = &input[..line_len];
+        if line_len > LINE_LEN_MAX {
+            if !text::request::may_grow(line) {
+                return self.close(input);
+            }
+            if line_len > GET_LINE_LEN_MAX {
+                self.scanned = 0;
+                return (line_len, Some(Frame::Refused { error: ProtocolError::LineTooLong, noreply: false }));
+            }
+        }
+        match text::request::parse(line) {
+            Parsed::Request(Request::Store(head)) => self.store(head, line_len, input),
+            Parsed::Request(request) => {
+                self.scanned = 0;
+                (line_len, Some(Frame::Request(request)))
+            }
+            Parsed::Refused { error, noreply } => {
+                self.scanned = 0;
+                (line_len, Some(Frame::Refused { error, noreply }))
+            }
+            Parsed::Skip { bytes, error, noreply } => {
+                self.skip(bytes, AfterSkip::Refuse { error, noreply });
+                self.rest(line_len, input)
+            }
+            Parsed::Close => self.close(input),
+        }
+    }
+
+    fn line_without_end<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        if input.len() < LINE_LEN_MAX {
+            return (0, None);
+        }
+        if !text::request::may_grow(input) {
+            return self.close(input);
+        }
+        if input.len() < GET_LINE_LEN_MAX {
+            return (0, None);
+        }
+        self.state = State::SkipLine;
+        self.scanned = 0;
+        (input.len(), Some(Frame::Refused { error: ProtocolError::LineTooLong, noreply: false }))
+    }
+
+    fn store<'a>(&mut self, head: StoreHead<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let end = line_len + head.value_len;
+        if head.value_len > self.item_size_max {
+            self.skip(head.value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
+            return self.rest(line_len, input);
+        }
+        if let Some(terminator) = input.get(end..end + 2) {
+            self.scanned = 0;
+            let frame = if terminator == b"\r\n" {
+                Frame::Store { head, value: &input[line_len..end] }
+            } else {
+                Frame::Refused { error: ProtocolError::BadDataChunk, noreply: head.noreply }
+            };
+            return (end + 2, Some(frame));
+        }
+        if head.value_len < SHARED_VALUE_LEN_MIN {
+            return (0, None);
+        }
+        self.state = State::Value(Box::new(LargeValue::new(head)));
+        self.scanned = 0;
+        self.rest(line_len, input)
+    }
+
+    /// Goes on behind the line, in the state just entered.
+    fn rest<'a>(&mut self, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let (used, frame) = self.unusual(&input[line_len..]);
+        (line_len + used, frame)
+    }
+
+    fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        match &mut self.state {
+            State::Line => (0, None),
+            State::Closed => (input.len(), None),
+            State::SkipLine => match memchr(b'\n', input) {
+                Some(end) => {
+                    self.state = State::Line;
+                    (end + 1, None)
+                }
+                None => (input.len(), None),
+            },
+            State::Value(large) => {
+                let used = large.collect(input);
+                (used, (large.missing == 0).then(|| self.finish_value()))
+            }
+            State::Skip { bytes, .. } => {
+                let used = (*bytes).min(input.len());
+                *bytes -= used;
+                (used, (*bytes == 0).then(|| self.finish_skip()))
+            }
+        }
+    }
+
+    fn finish_value<'a>(&mut self) -> Frame<'a> {
+        let State::Value(mut large) = std::mem::replace(&mut self.state, State::Line) else {
+            return Frame::Close;
+        };
+        let value_len = large.value.len() - 2;
+        if &large.value[value_len..] != b"\r\n" {
+            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply };
+        }
+        large.value.truncate(value_len);
+        Frame::StoreLarge(large)
+    }
+
+    fn finish_skip<'a>(&mut self) -> Frame<'a> {
+        match std::mem::replace(&mut self.state, State::Line) {
+            State::Skip { then: AfterSkip::Refuse { error, noreply }, .. } => Frame::Refused { error, noreply },
+            State::Skip { then: AfterSkip::TooLarge(large), .. } => Frame::TooLarge(large),
+            _ => Frame::Close,
+        }
+    }
+
+    fn skip(&mut self, bytes: usize, then: AfterSkip) {
+        self.state = State::Skip { bytes, then };
+        self.scanned = 0;
+    }
+
+    fn close<'a>(&mut self, input: &[u8]) -> (usize, Option<Frame<'a>>) {
+        self.state = State::Closed;
+        (input.len(), Some(Frame::Close))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of `input` shown in reads of `step` bytes, each as a short text.
+    fn frames(input: &[u8], step: usize) -> Vec<String> {
+        let mut framing = Framing::new(100_000);
+        let mut pending = Vec::new();
+        let mut seen = Vec::new();
+        for read in input.chunks(step) {
+            pending.extend_from_slice(read);
+            loop {
+                let (used, frame) = framing.next(&pending);
+                let Some(frame) = frame else {
+                    pending.drain(..used);
+                    // Skipping a line ends without a frame but leaves input to look at.
+                    if used > 0 && !pending.is_empty() {
+                        continue;
+                    }
+                    break;
+                };
+                seen.push(match frame {
+                    Frame::Request(request) => format!("{request:?}").chars().take(12).collect(),
+                    Frame::Store { value, .. } => format!("store {}", value.len()),
+                    Frame::StoreLarge(large) => format!("store {}", large.value.len()),
+                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply),
+                    Frame::Refused { error, .. } => format!("{error:?}"),
+                    Frame::Close => "close".to_owned(),
+                });
+                pending.drain(..used);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn the_cut_does_not_matter() {
+        let mut input = b"set a 0 0 3\r\nabc\r\nget a\r\nset b 0 x 3\r\nxyz\r\nset c 0 0 3\r\nabcdeset".to_vec();
+        input.extend_from_slice(b"\r\nset d 0 0 20000\r\n");
+        input.extend(vec![b'v'; 20_000]);
+        input.extend_from_slice(b"\r\nset e 0 0 100001 noreply\r\n");
+        input.extend(vec![b'v'; 100_003]);
+        input.extend_from_slice(b"quit\r\n");
+        let whole = frames(&input, input.len());
+        assert_eq!(
+            whole,
+            ["store 3", "Retrieve(Ret", "BadLine", "BadDataChunk", "BadLine", "store 20000", "too large true", "Quit"]
+        );
+        for step in [1, 2, 3, 7, 100, 4096, 20_001] {
+            assert_eq!(frames(&input, step), whole, "in reads of {step}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_closes_unless_it_is_a_get() {
+        let long = vec![b'x'; LINE_LEN_MAX];
+        assert_eq!(frames(&long[1..], 100), [] as [&str; 0]);
+        for step in [1, 100, 5000] {
+            assert_eq!(frames(&long, step), ["close"]);
+            let with_end = [&long[..], b"\r\n"].concat();
+            assert_eq!(frames(&with_end, step), ["close"]);
+        }
+        let get = [b"get ", [b'k'; 200].as_slice(), &b" k".repeat(2000), b"\r\n"].concat();
+        assert_eq!(frames(&get, 100), ["Retrieve(Ret"]);
+    }
+
+    #[test]
+    fn a_get_beyond_its_limit_is_refused_once_and_skipped() {
+        let get = [b"get ".as_slice(), &b" k".repeat(GET_LINE_LEN_MAX / 2), b"\r\nversion\r\n"].concat();
+        for step in [65_536, get.len()] {
+            assert_eq!(frames(&get, step), ["LineTooLong", "Version"]);
+        }
+    }
+
+    #[test]
+    fn an_announced_value_holds_no_more_than_arrived() {
+        let mut framing = Framing::new(1 << 30);
+        framing.next(b"set k 0 0 1000000000\r\n0123456789");
+        assert!(framing.held() <= VALUE_GROWTH_MAX);
+        let piece = vec![b'v'; 8192];
+        for arrived in 1..=2000_usize {
+            assert_eq!(framing.next(&piece).0, piece.len());
+            assert!(framing.held() <= arrived * piece.len() * 5 / 4 + 2 * VALUE_GROWTH_MAX);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A request that all cores take part in.
+
+use crate::session::letter::Totals;
+use crate::session::slots::SlotNumber;
+use crate::terms::{Exptime, FlushOrder};
+
+/// What all cores are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GatherKind {
+    /// `flush_all`, first step: shard 0 gives it its place in the order of all flushes.
+    StampFlush(Exptime),
+    /// `flush_all`, second step: every shard applies it.
+    Flush(FlushOrder),
+    /// `stats`.
+    Totals,
+    /// `stats conns`.
+    Connections,
+    /// `stats reset`.
+    ResetCounters,
+    /// `cache_memlimit`, in bytes.
+    MemoryLimit(usize),
+}
+
+/// A request to all cores in progress.
+#[derive(Debug)]
+pub struct Gather {
+    /// What is asked.
+    pub kind: GatherKind,
+    /// Where the reply goes; `None` if nobody wants it.
+    pub slot: Option<SlotNumber>,
+    /// Whether the letters have been made.
+    pub started: bool,
+    /// Answers still to come.
+    pub waiting: usize,
+    /// Counters so far.
+    pub totals: Totals,
+    /// Reply text so far.
+    pub text: Vec<u8>,
+}
+
+impl Gather {
+    /// A gathering that has not started.
+    pub fn new(kind: GatherKind, slot: Option<SlotNumber>) -> Box<Self> {
+        Box::new(Self { kind, slot, started: false, waiting: 0, totals: Totals::default(), text: Vec::new() })
+    }
+}

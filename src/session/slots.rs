@@ -1,0 +1,183 @@
+//! Replies in the order of their requests.
+//!
+//! A reply that is ready goes straight to the output as long as nothing before it is missing. A request that another
+//! core answers reserves a slot; replies behind it wait in slots of their own until it is filled.
+
+use std::collections::VecDeque;
+
+use crate::protocol::Output;
+
+/// The number of a slot: counts up over the life of the conversation.
+pub type SlotNumber = u64;
+
+#[derive(Debug)]
+enum Slot {
+    /// Nothing of it is there.
+    Waiting,
+    /// Some of it is there, more will come.
+    Open(Output),
+    /// All of it is there.
+    Ready(Output),
+}
+
+/// The replies of one conversation that are not handed out yet.
+///
+/// Invariant: the slot at the head of the queue is never `Ready`; what was, is in `out`.
+#[derive(Debug, Default)]
+pub struct Slots {
+    out: Output,
+    queue: VecDeque<Slot>,
+    head: SlotNumber,
+    /// Bytes within `queue`.
+    queued: usize,
+}
+
+impl Slots {
+    /// Reply bytes ready or waiting behind others.
+    pub const fn buffered(&self) -> usize {
+        self.out.len() + self.queued
+    }
+
+    /// Whether a reply is outstanding.
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// What may be sent.
+    pub const fn out(&mut self) -> &mut Output {
+        &mut self.out
+    }
+
+    /// Gives the output, which must be empty, memory to write into.
+    pub fn set_buffer(&mut self, buffer: Vec<u8>) {
+        if self.out.is_empty() {
+            self.out = Output::with_buffer(buffer);
+        }
+    }
+
+    /// Writes a reply that is ready now.
+    #[inline]
+    pub fn put(&mut self, write: impl FnOnce(&mut Output)) {
+        if self.queue.is_empty() {
+            write(&mut self.out);
+        } else {
+            self.put_behind(write);
+        }
+    }
+
+    fn put_behind(&mut self, write: impl FnOnce(&mut Output)) {
+        if !matches!(self.queue.back(), Some(Slot::Ready(_))) {
+            self.queue.push_back(Slot::Ready(Output::default()));
+        }
+        if let Some(Slot::Ready(output)) = self.queue.back_mut() {
+            let before = output.len();
+            write(output);
+            self.queued += output.len() - before;
+        }
+    }
+
+    /// Keeps the place of a reply that will come.
+    pub fn reserve(&mut self) -> SlotNumber {
+        self.queue.push_back(Slot::Waiting);
+        self.head + self.queue.len() as u64 - 1
+    }
+
+    /// Adds `part` to the reply of `slot`, which stays open. Leaves `part` empty.
+    pub fn extend(&mut self, slot: SlotNumber, part: &mut Output) {
+        if slot == self.head {
+            self.out.append(part);
+            return;
+        }
+        if let Some(entry) = self.entry(slot) {
+            if matches!(entry, Slot::Waiting) {
+                *entry = Slot::Open(Output::default());
+            }
+            if let Slot::Open(output) = entry {
+                let added = part.len();
+                output.append(part);
+                self.queued += added;
+            }
+        }
+    }
+
+    /// Ends the reply of `slot` with `part`. Leaves `part` empty.
+    pub fn complete(&mut self, slot: SlotNumber, part: &mut Output) {
+        self.extend(slot, part);
+        if let Some(entry) = self.entry(slot) {
+            *entry = match std::mem::replace(entry, Slot::Waiting) {
+                Slot::Open(output) | Slot::Ready(output) => Slot::Ready(output),
+                Slot::Waiting => Slot::Ready(Output::default()),
+            };
+        }
+        self.hand_out();
+    }
+
+    fn entry(&mut self, slot: SlotNumber) -> Option<&mut Slot> {
+        let index = usize::try_from(slot.checked_sub(self.head)?).ok()?;
+        self.queue.get_mut(index)
+    }
+
+    /// Moves what is ready at the head to the output, and what is there of the first that is not.
+    fn hand_out(&mut self) {
+        while let Some(Slot::Ready(output)) = self.queue.front_mut() {
+            self.queued -= output.len();
+            self.out.append(output);
+            self.queue.pop_front();
+            self.head += 1;
+        }
+        if let Some(Slot::Open(output)) = self.queue.front_mut() {
+            self.queued -= output.len();
+            self.out.append(output);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &str) -> Output {
+        let mut output = Output::default();
+        output.put(text.as_bytes());
+        output
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_their_requests() {
+        let mut slots = Slots::default();
+        slots.put(|out| out.put(b"0"));
+        let first = slots.reserve();
+        slots.put(|out| out.put(b"2"));
+        let third = slots.reserve();
+        slots.put(|out| out.put(b"4"));
+        slots.put(|out| out.put(b"5"));
+        assert_eq!(slots.out().to_vec(), b"0");
+        slots.complete(third, &mut part("3"));
+        assert_eq!(slots.out().to_vec(), b"0");
+        assert_eq!(slots.buffered(), 5);
+        slots.complete(first, &mut part("1"));
+        assert_eq!(slots.out().to_vec(), b"012345");
+        assert_eq!(slots.buffered(), 6);
+        assert!(!slots.is_waiting());
+        let later = slots.reserve();
+        slots.complete(later, &mut part("6"));
+        assert_eq!(slots.out().to_vec(), b"0123456");
+    }
+
+    #[test]
+    fn an_open_slot_streams_once_it_is_first() {
+        let mut slots = Slots::default();
+        let first = slots.reserve();
+        let second = slots.reserve();
+        slots.extend(second, &mut part("b1 "));
+        slots.put(|out| out.put(b"c"));
+        slots.extend(first, &mut part("a1 "));
+        assert_eq!(slots.out().to_vec(), b"a1 ");
+        slots.complete(first, &mut part("a2 "));
+        assert_eq!(slots.out().to_vec(), b"a1 a2 b1 ");
+        slots.extend(second, &mut part("b2 "));
+        slots.complete(second, &mut Output::default());
+        assert_eq!(slots.out().to_vec(), b"a1 a2 b1 b2 c");
+        assert_eq!(slots.buffered(), slots.out().len());
+    }
+}
