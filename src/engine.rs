@@ -1,1 +1,0 @@
-//! One core without the world.

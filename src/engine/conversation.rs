@@ -1,0 +1,406 @@
+//! Runs the requests of one conversation on a core: here if the core owns the key, by letter if another does.
+
+use bytes::Bytes;
+
+use crate::engine::Effect;
+use crate::engine::node::Node;
+use crate::engine::report;
+use crate::limits::OUTPUT_BACKLOG_MAX;
+use crate::protocol::text::response;
+use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
+use crate::session::Session;
+use crate::session::framing::Frame;
+use crate::session::gather::{Gather, GatherKind};
+use crate::session::letter::{ConnectionId, Letter, Task};
+use crate::session::multiget::MultiGet;
+use crate::store::Incoming;
+use crate::terms::{Key, ShardId};
+
+/// How far a run has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// Everything that can be done now has been done.
+    Done,
+    /// The conversation's turn is over; there is more to do.
+    Yield,
+}
+
+/// One conversation at work on its core.
+pub(super) struct Conversation<'a> {
+    pub(super) node: &'a mut Node,
+    pub(super) session: &'a mut Session,
+    pub(super) id: ConnectionId,
+}
+
+impl Conversation<'_> {
+    /// Runs requests from `input` until it holds no whole one, the session has to wait, or its turn is over. Returns
+    /// how much of the input is used up.
+    pub(super) fn run(&mut self, input: &[u8]) -> (usize, Progress) {
+        let mut used = 0;
+        let mut budget = self.node.config.requests_per_turn;
+        let mut progress = Progress::Done;
+        self.lend_buffer();
+        self.node.ahead.reset();
+        while self.session.may_run() {
+            if budget == 0 {
+                self.node.counters.conn_yields += 1;
+                progress = Progress::Yield;
+                break;
+            }
+            if self.node.ahead.is_used_up() {
+                self.node.look_ahead_over_lines(&input[used..]);
+            }
+            let (count, frame) = self.session.framing.next(&input[used..]);
+            used += count;
+            match frame {
+                Some(frame) => self.frame(frame),
+                None if count > 0 && used < input.len() => {}
+                None => break,
+            }
+            budget -= 1;
+        }
+        self.return_buffer();
+        (if self.session.closing { input.len() } else { used }, progress)
+    }
+
+    /// Goes on with what had to wait: letters, a multi-get, a request to all cores.
+    pub(super) fn resume(&mut self) -> Progress {
+        self.post_parked();
+        if !self.session.parked.is_empty() {
+            return Progress::Done;
+        }
+        self.continue_gather();
+        self.continue_multiget()
+    }
+
+    /// Gives the session memory to write replies into. A conversation that has none to write keeps none.
+    fn lend_buffer(&mut self) {
+        if !self.session.slots.out().has_buffer() {
+            let buffer = self.node.buffer();
+            self.session.slots.set_buffer(buffer);
+        }
+    }
+
+    fn return_buffer(&mut self) {
+        if self.session.slots.out().is_empty()
+            && let Some(buffer) = self.session.slots.out().take_single()
+        {
+            self.node.return_buffer(buffer);
+        }
+    }
+
+    /// A letter of this conversation came home.
+    pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
+        self.session.outstanding -= 1;
+        self.lend_buffer();
+        match letter.task {
+            Task::One { .. } => {
+                if let Some(slot) = letter.slot {
+                    self.session.slots.complete(slot, &mut letter.reply);
+                }
+                self.node.recycle(letter);
+            }
+            Task::Many { .. } => match &mut self.session.multiget {
+                Some(multiget) => multiget.take_home(letter),
+                None => self.node.recycle(letter),
+            },
+            _ => {
+                if let Some(gather) = &mut self.session.gather {
+                    gather.waiting -= 1;
+                    absorb(gather, &mut letter);
+                }
+                self.node.recycle(letter);
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: Frame<'_>) {
+        match frame {
+            Frame::Request(request) => self.request(request),
+            Frame::Store { head, value } => self.submit(head.op, head.key, Incoming::Slice(value), head.noreply),
+            Frame::StoreLarge(mut large) => {
+                let mut value = std::mem::take(&mut large.value);
+                value.shrink_to_fit();
+                if let Some(key) = large.key() {
+                    self.submit(large.op, key, Incoming::Shared(Bytes::from(value)), large.noreply);
+                }
+            }
+            Frame::TooLarge(large) => {
+                if let Some(key) = large.key() {
+                    self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
+                }
+            }
+            Frame::Refused { error, noreply } => self.refuse(error, noreply),
+            Frame::Close => self.session.close(),
+        }
+    }
+
+    fn request(&mut self, request: Request<'_>) {
+        match request {
+            Request::Retrieve(retrieval, keys) => self.retrieve(retrieval, keys),
+            Request::Change { op, key, noreply } => self.submit(op, key, Incoming::Slice(&[]), noreply),
+            Request::FlushAll { delay, noreply } => {
+                self.node.counters.cmd_flush += 1;
+                if self.node.config.flush_enabled {
+                    self.gather(GatherKind::StampFlush(delay), noreply);
+                } else {
+                    self.refuse(ProtocolError::FlushNotAllowed, noreply);
+                }
+            }
+            Request::Version => {
+                let version = self.node.config.version;
+                self.session.slots.put(|out| out.write(|buffer| response::write_version(buffer, version)));
+            }
+            Request::Verbosity { level, noreply } => {
+                self.node.effects.push(Effect::Verbosity(level));
+                self.reply(response::OK, noreply);
+            }
+            Request::Stats(StatsReport::Settings) => {
+                let text = report::settings(self.node);
+                self.session.slots.put(|out| out.put(&text));
+            }
+            Request::Stats(StatsReport::General) => self.gather(GatherKind::Totals, false),
+            Request::Stats(StatsReport::Connections) => self.gather(GatherKind::Connections, false),
+            Request::Stats(StatsReport::Reset) => self.gather(GatherKind::ResetCounters, false),
+            Request::CacheMemoryLimit { megabytes, noreply } => match usize::try_from(megabytes << 20) {
+                Ok(bytes) => self.gather(GatherKind::MemoryLimit(bytes), noreply),
+                Err(_) => self.refuse(ProtocolError::MemoryLimitTooLarge, noreply),
+            },
+            Request::Shutdown(mode) => {
+                if self.node.config.shutdown_enabled {
+                    self.node.effects.push(Effect::Shutdown(mode));
+                    self.session.close();
+                } else {
+                    self.refuse(ProtocolError::ShutdownNotEnabled, false);
+                }
+            }
+            // The framing hands out storage requests with their values: none comes here.
+            Request::Quit | Request::Store(_) => self.session.close(),
+        }
+    }
+
+    fn reply(&mut self, line: &[u8], noreply: bool) {
+        if !noreply {
+            self.session.slots.put(|out| out.put(line));
+        }
+    }
+
+    fn refuse(&mut self, error: ProtocolError, noreply: bool) {
+        self.reply(error.line(), noreply);
+    }
+
+    /// Whether a request may run on this core's shard now: in strict order it waits for the letters before it.
+    fn may_run_here(&self, owner: ShardId) -> bool {
+        owner == self.node.id && !(self.node.config.strict_order && self.session.outstanding > 0)
+    }
+
+    /// Runs a request on its owner.
+    fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+        let owner = self.node.routing.owner(key);
+        if !self.may_run_here(owner) {
+            self.forward(owner, op, key, value, noreply);
+        } else if noreply {
+            self.node.execute_silently(op, key, value);
+        } else {
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.execute(op, key, value, out));
+        }
+    }
+
+    fn forward(&mut self, owner: ShardId, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+        let mut letter = self.node.letter(owner, self.id);
+        letter.slot = (!noreply).then(|| self.session.slots.reserve());
+        #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
+        let key_len = key.as_bytes().len() as u8;
+        letter.task = Task::One { op, key_len };
+        letter.data.extend_from_slice(key.as_bytes());
+        match value {
+            Incoming::Slice(small) => letter.data.extend_from_slice(small),
+            Incoming::Shared(large) => letter.value = Some(large),
+        }
+        self.session.parked.push_back(letter);
+        self.post_parked();
+    }
+
+    /// Posts the letters that wait, in order, as far as credits and the strict order allow.
+    fn post_parked(&mut self) {
+        let strict = self.node.config.strict_order;
+        while let Some(letter) = self.session.parked.pop_front() {
+            let to = letter.to;
+            if strict && self.session.outstanding > 0 && (to == self.node.id || to != self.session.last_owner) {
+                self.session.parked.push_front(letter);
+                return;
+            }
+            // Connections are the engine's to report; it finds the letter in this core's own outbox.
+            if to == self.node.id && !matches!(letter.task, Task::Connections) {
+                self.serve_here(letter);
+                continue;
+            }
+            if let Err(letter) = self.node.post(letter) {
+                self.session.parked.push_front(letter);
+                return;
+            }
+            self.session.outstanding += 1;
+            self.session.last_owner = to;
+        }
+    }
+
+    /// Serves a letter that this core sent itself.
+    fn serve_here(&mut self, mut letter: Box<Letter>) {
+        self.node.serve(&mut letter);
+        self.session.outstanding += 1;
+        self.take_home(letter);
+    }
+
+    fn retrieve(&mut self, retrieval: Retrieval, mut keys: Keys<'_>) {
+        let mut following = keys.clone();
+        if let (Some(key), None) = (following.next(), following.next()) {
+            self.submit(Op::Retrieve(retrieval), key, Incoming::Slice(&[]), false);
+            return;
+        }
+        // Keys of this core are answered straight from the line until one is not, or the reply is large enough.
+        let mut budget = self.node.config.requests_per_turn;
+        loop {
+            let rest = keys.clone();
+            let Some(key) = keys.next() else {
+                self.session.slots.put(|out| out.put(response::END));
+                return;
+            };
+            let owner = self.node.routing.owner(key);
+            if budget == 0 || !self.may_run_here(owner) || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
+                let slot = self.session.slots.reserve();
+                self.session.multiget = Some(MultiGet::new(retrieval, &rest, slot));
+                self.node.later.push(self.id);
+                return;
+            }
+            budget -= 1;
+            if self.node.ahead.is_used_up() {
+                self.node.look_ahead_over(rest);
+            }
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.retrieve(retrieval, key, out));
+        }
+    }
+
+    /// Goes on with a multi-get until it has to wait for letters or for the client to read.
+    fn continue_multiget(&mut self) -> Progress {
+        let Some(mut multiget) = self.session.multiget.take() else { return Progress::Done };
+        let mut part = Output::default();
+        let mut budget = self.node.config.requests_per_turn;
+        let progress = loop {
+            multiget.join(&mut part, |letter| self.node.recycle(letter));
+            self.session.slots.extend(multiget.slot, &mut part);
+            if multiget.is_waiting() || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
+                break Progress::Done;
+            }
+            if multiget.window_is_done() {
+                if !multiget.has_more_keys() {
+                    part.put(response::END);
+                    self.session.slots.complete(multiget.slot, &mut part);
+                    return Progress::Done;
+                }
+                if budget == 0 {
+                    self.node.counters.conn_yields += 1;
+                    break Progress::Yield;
+                }
+                // The strict order lets nothing run before the letters of earlier requests are home.
+                if self.node.config.strict_order && self.session.outstanding > 0 {
+                    break Progress::Done;
+                }
+                let routing = self.node.routing;
+                let here = self.node.id;
+                let retrieval = multiget.retrieval;
+                if let Some(key) = multiget.take_key_if(|key| routing.owner(key) == here) {
+                    budget -= 1;
+                    self.node.retrieve(retrieval, key, &mut part);
+                    continue;
+                }
+                multiget.next_window(|key| routing.owner(key));
+                budget = budget.saturating_sub(crate::limits::MULTIGET_WINDOW_KEYS);
+            }
+            if multiget.has_unasked() {
+                let letters = multiget.ask(|to| self.node.letter(to, self.id));
+                self.session.multiget = Some(multiget);
+                self.session.parked.extend(letters);
+                self.post_parked();
+                match self.session.multiget.take() {
+                    Some(back) => multiget = back,
+                    None => return Progress::Done,
+                }
+            }
+        };
+        self.session.multiget = Some(multiget);
+        progress
+    }
+
+    fn gather(&mut self, kind: GatherKind, noreply: bool) {
+        let slot = (!noreply).then(|| self.session.slots.reserve());
+        self.session.gather = Some(Gather::new(kind, slot));
+        self.node.later.push(self.id);
+    }
+
+    /// Goes on with a request to all cores: asks them, and replies when all have answered.
+    fn continue_gather(&mut self) {
+        while let Some(mut gather) = self.session.gather.take() {
+            if gather.started {
+                if gather.waiting == 0 {
+                    self.finish_gather(&gather);
+                } else {
+                    self.session.gather = Some(gather);
+                }
+                return;
+            }
+            if self.node.config.strict_order && self.session.outstanding > 0 {
+                self.session.gather = Some(gather);
+                return;
+            }
+            let (task, to) = match gather.kind {
+                GatherKind::StampFlush(delay) => (Task::StampFlush(delay), 0..1),
+                GatherKind::Flush(order) => (Task::Flush(order), 0..self.node.routing.shards()),
+                GatherKind::Totals => (Task::Totals, 0..self.node.routing.shards()),
+                GatherKind::Connections => (Task::Connections, 0..self.node.routing.shards()),
+                GatherKind::ResetCounters => (Task::ResetCounters, 0..self.node.routing.shards()),
+                GatherKind::MemoryLimit(bytes) => (Task::MemoryLimit(bytes), 0..self.node.routing.shards()),
+            };
+            gather.started = true;
+            gather.waiting = to.len();
+            self.session.gather = Some(gather);
+            for shard in to {
+                let mut letter = self.node.letter(ShardId(shard), self.id);
+                letter.task = task;
+                self.session.parked.push_back(letter);
+            }
+            self.post_parked();
+        }
+    }
+
+    fn finish_gather(&mut self, gather: &Gather) {
+        let text = match gather.kind {
+            GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) => response::OK.to_vec(),
+            GatherKind::ResetCounters => response::RESET.to_vec(),
+            GatherKind::Connections => [&gather.text[..], response::END].concat(),
+            GatherKind::Totals => report::general(self.node, &gather.totals),
+        };
+        if let Some(slot) = gather.slot {
+            let mut reply = Output::default();
+            reply.put(&text);
+            self.session.slots.complete(slot, &mut reply);
+        }
+    }
+}
+
+/// Adds one core's answer to what has been gathered.
+fn absorb(gather: &mut Gather, letter: &mut Letter) {
+    match letter.task {
+        // The first step of a flush is answered with the order for the second.
+        Task::Flush(order) if matches!(gather.kind, GatherKind::StampFlush(_)) => {
+            gather.kind = GatherKind::Flush(order);
+            gather.started = false;
+        }
+        Task::Connections => gather.text.extend_from_slice(&letter.reply.to_vec()),
+        _ => {}
+    }
+    if let Some(totals) = letter.totals.take() {
+        gather.totals.merge(&totals);
+    }
+}

@@ -1,0 +1,265 @@
+//! What all conversations of a core share: its shard, its counters, and its side of the mesh.
+
+use std::collections::VecDeque;
+
+use crate::engine::look_ahead::LookAhead;
+use crate::engine::{Effect, EngineConfig};
+use crate::execute::Executor;
+use crate::limits::CREDITS;
+use crate::metrics::{Counters, ItemTotals};
+use crate::protocol::{Op, Output, Retrieval};
+use crate::routing::Routing;
+use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
+use crate::store::{Incoming, Shard};
+use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
+
+/// Letters kept for reuse.
+const POOL_LEN_MAX: usize = CREDITS;
+/// Output buffers kept for reuse.
+const BUFFERS_MAX: usize = 256;
+
+/// Another core, as this one sees it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Letters this core may still have under way to it.
+    credits: usize,
+    /// Letters to hand to the mesh: requests for it and replies to its own.
+    pub(super) outbox: Vec<Box<Letter>>,
+    /// Conversations that wait for a credit, in the order they asked.
+    waiting: VecDeque<ConnectionId>,
+}
+
+/// One core's shard, counters and peers.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: ShardId,
+    pub(super) routing: Routing,
+    pub(super) shard: Shard,
+    pub(super) counters: Counters,
+    pub(super) config: EngineConfig,
+    pub(super) peers: Vec<Peer>,
+    pub(super) effects: Vec<Effect>,
+    /// Keys of the input that is being run.
+    pub(super) ahead: LookAhead,
+    /// The moment of the call that is being served.
+    pub(super) now: Now,
+    /// Conversations that have started something to go on with in this turn.
+    pub(super) later: Vec<ConnectionId>,
+    /// Letters of this core that are under way.
+    pub(super) outstanding: usize,
+    /// Where replies nobody wants are written.
+    scratch: Output,
+    pool: Vec<Box<Letter>>,
+    buffers: Vec<Vec<u8>>,
+    /// On shard 0: the place of the last flush in the order of all.
+    flush_epoch: u64,
+    /// The memory limit of all shards together, as last set.
+    pub(super) memory_limit: usize,
+}
+
+impl Node {
+    pub(super) fn new(config: EngineConfig, now: Now) -> Self {
+        let peer = || Peer { credits: CREDITS, outbox: Vec::new(), waiting: VecDeque::new() };
+        let shards = config.shard.shards;
+        Self {
+            id: config.shard.id,
+            routing: Routing::new(shards),
+            shard: Shard::new(config.shard.clone()),
+            counters: Counters::default(),
+            peers: (0..shards).map(|_| peer()).collect(),
+            effects: Vec::new(),
+            ahead: LookAhead::new(),
+            now,
+            later: Vec::new(),
+            outstanding: 0,
+            scratch: Output::default(),
+            pool: Vec::new(),
+            buffers: Vec::new(),
+            flush_epoch: 0,
+            memory_limit: config.shard.memory_limit * usize::from(shards),
+            config,
+        }
+    }
+
+    /// Fetches the items of the gets that `input` begins with.
+    pub(super) fn look_ahead_over_lines(&mut self, input: &[u8]) {
+        self.ahead.over_lines(input, &self.shard, self.routing, self.id);
+    }
+
+    /// Fetches the items of the next of `keys`.
+    pub(super) fn look_ahead_over<'a>(&mut self, keys: impl Iterator<Item = Key<'a>>) {
+        self.ahead.over(keys, &self.shard, self.routing, self.id);
+    }
+
+    /// Runs a request on this core's shard.
+    #[inline]
+    pub(super) fn execute(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, out: &mut Output) {
+        let hash = self.ahead.hash(key, &self.shard);
+        self.executor().execute(op, key, hash, value, out);
+    }
+
+    /// Looks up one key on this core's shard.
+    #[inline]
+    pub(super) fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, out: &mut Output) {
+        let hash = self.ahead.hash(key, &self.shard);
+        self.executor().retrieve(retrieval, key, hash, out);
+    }
+
+    const fn executor(&mut self) -> Executor<'_> {
+        Executor { shard: &mut self.shard, counters: &mut self.counters, now: self.now }
+    }
+
+    /// Runs a request whose reply nobody wants.
+    pub(super) fn execute_silently(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>) {
+        let hash = self.shard.hash(key);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.executor().execute(op, key, hash, value, &mut scratch);
+        scratch.clear();
+        self.scratch = scratch;
+    }
+
+    /// Does what a letter asks and writes the reply into it. Connections are not this floor's to report.
+    pub(super) fn serve(&mut self, letter: &mut Letter) {
+        match letter.task {
+            Task::One { op, key_len } => self.serve_one(letter, op, usize::from(key_len)),
+            Task::Many { retrieval, reply_len_max } => {
+                for key in PackedKeys(&letter.data) {
+                    if letter.reply.len() >= reply_len_max {
+                        break;
+                    }
+                    let before = letter.reply.len();
+                    self.retrieve(retrieval, key, &mut letter.reply);
+                    letter.pieces.push(letter.reply.len() - before);
+                }
+            }
+            Task::StampFlush(delay) => letter.task = Task::Flush(self.stamp_flush(delay)),
+            Task::Flush(order) => self.shard.flush(order, self.now),
+            Task::Totals => letter.totals = Some(Box::new(self.totals())),
+            Task::ResetCounters => self.reset_counters(),
+            Task::MemoryLimit(bytes) => self.set_memory_limit(bytes),
+            Task::Connections => {}
+        }
+    }
+
+    fn serve_one(&mut self, letter: &mut Letter, op: Op, key_len: usize) {
+        let Letter { data, value, reply, slot, .. } = letter;
+        let Some((key, small)) = data.split_at_checked(key_len) else { return };
+        let Some(key) = Key::new(key) else { return };
+        let value = match value.take() {
+            Some(large) => Incoming::Shared(large),
+            None => Incoming::Slice(small),
+        };
+        if slot.is_some() {
+            self.execute(op, key, value, reply);
+        } else {
+            self.execute_silently(op, key, value);
+        }
+    }
+
+    /// Gives a flush its place in the order of all; asked of shard 0 only. Its clock decides what "now" is.
+    pub(super) fn stamp_flush(&mut self, delay: Exptime) -> FlushOrder {
+        self.flush_epoch += 1;
+        let at_monotonic_ms = match delay.0 {
+            i64::MIN..=0 => None,
+            _ => match Deadline::from_exptime(delay, self.now) {
+                Deadline::PAST => None,
+                deadline => Some(u64::from(deadline.as_tenths()) * 100),
+            },
+        };
+        FlushOrder { epoch: self.flush_epoch, at_monotonic_ms }
+    }
+
+    /// What this core has counted.
+    pub(super) fn totals(&self) -> Totals {
+        Totals { counters: self.counters.clone(), items: item_totals(&self.shard) }
+    }
+
+    pub(super) fn reset_counters(&mut self) {
+        self.counters.reset();
+        self.shard.reset_stats();
+    }
+
+    pub(super) fn set_memory_limit(&mut self, bytes: usize) {
+        self.memory_limit = bytes;
+        self.shard.set_memory_limit(bytes / usize::from(self.routing.shards()), self.now);
+    }
+
+    /// A letter to `to`, empty.
+    pub(super) fn letter(&mut self, to: ShardId, connection: ConnectionId) -> Box<Letter> {
+        let mut letter = self.pool.pop().unwrap_or_else(|| Letter::new(self.id));
+        letter.to = to;
+        letter.connection = connection;
+        letter.slot = None;
+        letter
+    }
+
+    /// Takes a letter back.
+    pub(super) fn recycle(&mut self, mut letter: Box<Letter>) {
+        if self.pool.len() < POOL_LEN_MAX {
+            letter.recycle();
+            self.pool.push(letter);
+        }
+    }
+
+    /// Puts a letter in the post if there is a credit for it, otherwise gives it back and remembers who waits.
+    pub(super) fn post(&mut self, letter: Box<Letter>) -> Result<(), Box<Letter>> {
+        let peer = &mut self.peers[letter.to.index()];
+        if peer.credits == 0 {
+            self.counters.mesh_credit_stalls += 1;
+            if peer.waiting.back() != Some(&letter.connection) {
+                peer.waiting.push_back(letter.connection);
+            }
+            return Err(letter);
+        }
+        peer.credits -= 1;
+        peer.outbox.push(letter);
+        self.outstanding += 1;
+        self.counters.mesh_letters_sent += 1;
+        Ok(())
+    }
+
+    /// A letter of this core came home from `from`: its credit is free again. Returns who has waited longest for it.
+    pub(super) fn regain_credit(&mut self, from: ShardId) -> Option<ConnectionId> {
+        self.outstanding -= 1;
+        let peer = &mut self.peers[from.index()];
+        peer.credits += 1;
+        peer.waiting.pop_front()
+    }
+
+    /// Letters that may still be sent to each peer; for tests of the mesh.
+    pub(super) fn credits(&self) -> Vec<usize> {
+        self.peers.iter().map(|peer| peer.credits).collect()
+    }
+
+    /// A buffer for replies: recently used ones first, they are in the cache.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer whose contents have been sent.
+    pub(super) fn return_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < BUFFERS_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+fn item_totals(shard: &Shard) -> ItemTotals {
+    let stats = shard.stats();
+    ItemTotals {
+        curr_items: stats.curr_items,
+        total_items: stats.total_items,
+        bytes: stats.bytes,
+        limit_maxbytes: stats.limit_maxbytes,
+        hash_bytes: stats.hash_bytes,
+        hash_power_level: stats.hash_power_level,
+        evictions: stats.evictions,
+        evicted_unfetched: stats.evicted_unfetched,
+        evicted_active: stats.evicted_active,
+        expired_unfetched: stats.expired_unfetched,
+        reclaimed: stats.reclaimed,
+        crawler_reclaimed: stats.crawler_reclaimed,
+        crawler_items_checked: stats.crawler_items_checked,
+    }
+}

@@ -1,0 +1,246 @@
+//! Several engines joined by letters, without a runtime: time, the order of events and every delay are the test's.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "a test may panic; not every test uses all of it")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ringcached::engine::{Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::metrics::ProcessFacts;
+use ringcached::protocol::Chunk;
+use ringcached::session::letter::{ConnectionId, Letter};
+use ringcached::store::ShardConfig;
+use ringcached::terms::{Now, ShardId};
+
+/// A process that is not there.
+#[derive(Debug)]
+pub(crate) struct NoFacts;
+
+impl FactSource for NoFacts {
+    fn facts(&self, now: Now) -> ProcessFacts<'_> {
+        ProcessFacts {
+            pid: 1,
+            uptime_s: now.monotonic_ms / 1000,
+            unix_time_s: now.unix_ms / 1000,
+            version: "1.6.45-ringcached-test",
+            rusage_user_us: 0,
+            rusage_system_us: 0,
+            max_connections: 1024,
+            threads: 1,
+            ..ProcessFacts::default()
+        }
+    }
+
+    fn verbosity(&self) -> u32 {
+        0
+    }
+}
+
+/// The configuration that tests start from.
+pub(crate) fn config() -> EngineConfig {
+    EngineConfig {
+        shard: ShardConfig {
+            id: ShardId(0),
+            shards: 1,
+            memory_limit: 64 << 20,
+            item_size_max: 1 << 20,
+            evict: true,
+            cas: true,
+            hash_seed: [7, 11],
+        },
+        requests_per_turn: 512,
+        strict_order: false,
+        flush_enabled: true,
+        shutdown_enabled: false,
+        idle_timeout_ms: None,
+        version: "1.6.45-ringcached-test",
+        settings: vec![("maxbytes", "0".to_owned()), ("verbosity", "0".to_owned())],
+        listeners: Vec::new(),
+        facts: Arc::new(NoFacts),
+    }
+}
+
+/// A connection of a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Client {
+    pub(crate) core: usize,
+    pub(crate) id: ConnectionId,
+}
+
+/// Engines joined by letters.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) engines: Vec<Engine>,
+    /// Letters under way: `[from][to]`, first in first out.
+    pub(crate) letters: Vec<Vec<VecDeque<Box<Letter>>>>,
+    pub(crate) now: Now,
+    next_index: Vec<u32>,
+    /// Whether a client's conversation was ended by its engine.
+    ended: Vec<Client>,
+}
+
+impl Cluster {
+    /// A cluster of `cores` engines, each with its share of the memory in `config`.
+    pub(crate) fn new(cores: u16, config: &EngineConfig) -> Self {
+        let now = Now { monotonic_ms: 10_000, unix_ms: 1_800_000_000_000 };
+        let engine = |id| {
+            let mut config = config.clone();
+            config.shard.id = ShardId(id);
+            config.shard.shards = cores;
+            config.shard.memory_limit /= usize::from(cores);
+            Engine::new(config, now)
+        };
+        Self {
+            engines: (0..cores).map(engine).collect(),
+            letters: (0..cores).map(|_| (0..cores).map(|_| VecDeque::new()).collect()).collect(),
+            now,
+            next_index: vec![0; usize::from(cores)],
+            ended: Vec::new(),
+        }
+    }
+
+    /// Connects a client to one core.
+    pub(crate) fn connect(&mut self, core: usize) -> Client {
+        let id = ConnectionId { index: self.next_index[core], generation: 0 };
+        self.next_index[core] += 1;
+        let address = ([127, 0, 0, 1], 11211).into();
+        self.engines[core].open(id, Peer { descriptor: 3, remote: address, local: address }, self.now);
+        Client { core, id }
+    }
+
+    /// Moves time on.
+    pub(crate) fn advance(&mut self, ms: u64) {
+        self.now.monotonic_ms += ms;
+        self.now.unix_ms += ms;
+        for engine in &mut self.engines {
+            engine.tick(self.now);
+        }
+    }
+
+    /// A client sends.
+    pub(crate) fn send(&mut self, client: Client, bytes: &[u8]) {
+        self.engines[client.core].receive(client.id, bytes, self.now);
+        self.collect(client.core);
+    }
+
+    /// A client says that it will send nothing more.
+    pub(crate) fn finish(&mut self, client: Client) {
+        self.engines[client.core].end_of_input(client.id, self.now);
+        self.collect(client.core);
+    }
+
+    /// Whether a client's socket would be read.
+    pub(crate) fn is_read(&mut self, client: Client) -> bool {
+        self.engines[client.core].wants(client.id).read
+    }
+
+    /// A client takes what is ready for it.
+    pub(crate) fn receive(&mut self, client: Client) -> Vec<u8> {
+        let engine = &mut self.engines[client.core];
+        let bytes = match engine.take_output(client.id) {
+            Some(Outgoing::Single(bytes)) => bytes,
+            Some(Outgoing::Chunks(chunks)) => chunks.iter().flat_map(Chunk::as_bytes).copied().collect(),
+            None => return Vec::new(),
+        };
+        engine.sent(client.id, None, self.now);
+        if engine.wants(client.id).close {
+            engine.close(client.id);
+            self.ended.push(client);
+        }
+        self.collect(client.core);
+        bytes
+    }
+
+    /// Whether the server has closed the connection.
+    pub(crate) fn is_closed(&mut self, client: Client) -> bool {
+        if !self.ended.contains(&client) && self.engines[client.core].wants(client.id).close {
+            self.engines[client.core].close(client.id);
+            self.ended.push(client);
+        }
+        self.ended.contains(&client)
+    }
+
+    /// Delivers the letter that has been under way longest from one core to another. Whether there was one.
+    pub(crate) fn deliver(&mut self, from: usize, to: usize) -> bool {
+        let Some(letter) = self.letters[from][to].pop_front() else { return false };
+        self.engines[to].deliver(letter, self.now);
+        self.collect(to);
+        true
+    }
+
+    /// Runs a core's connections that were not finished. Whether some still are not.
+    pub(crate) fn run(&mut self, core: usize) -> bool {
+        let more = self.engines[core].run(self.now);
+        self.collect(core);
+        more
+    }
+
+    /// Delivers everything, and everything that follows from it.
+    pub(crate) fn settle(&mut self) {
+        let cores = self.engines.len();
+        loop {
+            let mut busy = false;
+            for from in 0..cores {
+                busy |= self.run(from);
+                for to in 0..cores {
+                    while self.deliver(from, to) {
+                        busy = true;
+                    }
+                }
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    /// Sends, settles and receives, until nothing more comes.
+    pub(crate) fn exchange(&mut self, client: Client, bytes: &[u8]) -> Vec<u8> {
+        self.send(client, bytes);
+        let mut received = Vec::new();
+        loop {
+            self.settle();
+            let part = self.receive(client);
+            if part.is_empty() {
+                return received;
+            }
+            received.extend(part);
+        }
+    }
+
+    fn collect(&mut self, core: usize) {
+        while self.engines[core].next_changed().is_some() {}
+        for to in 0..self.engines.len() {
+            let letters = self.engines[core].outbox(ShardId(u16::try_from(to).unwrap()));
+            self.letters[core][to].extend(letters.drain(..));
+        }
+    }
+}
+
+/// Small numbers from a seed (`SplitMix64`).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
+    }
+
+    /// True once in `in_a` times.
+    pub(crate) fn once(&mut self, in_a: usize) -> bool {
+        self.below(in_a) == 0
+    }
+}
+
+/// The seeds to run: `RINGCACHED_SEED` alone if it is set, otherwise the first `count`.
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("RINGCACHED_SEED") {
+        Ok(seed) => vec![seed.parse().expect("RINGCACHED_SEED is a number")],
+        Err(_) => (1..=count).collect(),
+    }
+}
