@@ -1,1 +1,0 @@
-//! Command line options to a checked configuration.

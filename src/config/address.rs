@@ -1,0 +1,132 @@
+//! `-l`: names and numbers of addresses to sockets to open.
+
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use super::value::{ConfigError, number};
+
+/// One address the user asked for, and what it resolved to. At least one of the latter must be opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// As written, for messages.
+    pub name: String,
+    /// What it stands for: a name may have several. Port 0 asks the kernel for a free one.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Reads one element of `-l`; `port` is for those without one of their own. Notices go to `notices`.
+pub(super) fn parse(name: &str, port: u16, notices: &mut Vec<String>) -> Result<Listen, ConfigError> {
+    let (host, own_port) = split(without_prefixes(name, notices)?)
+        .ok_or_else(|| ConfigError::bad("-l", format_args!("must be HOST, HOST:PORT or [V6]:PORT, not {name:?}")))?;
+    let port = own_port.map_or(Ok(port), |text| number(format_args!("-l {name}"), text, 1..=u16::MAX))?;
+    let addresses = (host, port).to_socket_addrs().map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.rsplit(": ").next().unwrap_or(&reason);
+        ConfigError::bad("-l", format_args!("cannot resolve {host:?}: {reason}"))
+    })?;
+    let mut listen = Listen { name: name.to_owned(), addresses: Vec::new() };
+    for address in addresses {
+        if !listen.addresses.contains(&address) {
+            listen.addresses.push(address);
+        }
+    }
+    Ok(listen)
+}
+
+/// Strips memcached's prefixes, which say how to speak on an address.
+fn without_prefixes<'a>(name: &'a str, notices: &mut Vec<String>) -> Result<&'a str, ConfigError> {
+    let not_built = |what| Err(ConfigError::not_built(format_args!("-l {name}"), what));
+    let mut rest = name;
+    loop {
+        if let Some(after) = rest.strip_prefix("notls:") {
+            rest = after;
+        } else if let Some((tag, after)) = bracketed(rest, "tag[") {
+            notices.push(format!("-l {name}: accepted without effect: nothing reads the tag {tag:?}"));
+            rest = after;
+        } else if let Some((protocol, after)) = bracketed(rest, "proto[") {
+            match protocol {
+                "ascii" => rest = after,
+                "binary" | "negotiating" | "proxy" => return not_built("other protocols than ascii"),
+                _ => return Err(ConfigError::bad("-l", format_args!("unknown protocol {protocol:?} in {name:?}"))),
+            }
+        } else if rest.starts_with("unix:") {
+            return not_built("sockets in the file system");
+        } else if rest.starts_with("mtls:") {
+            return not_built("TLS");
+        } else {
+            return Ok(rest);
+        }
+    }
+}
+
+/// `text` as `<opening><inside>]:<after>`.
+fn bracketed<'a>(text: &'a str, opening: &str) -> Option<(&'a str, &'a str)> {
+    text.strip_prefix(opening)?.split_once("]:")
+}
+
+/// Host and, if there is one, port.
+fn split(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(inside) = text.strip_prefix('[') {
+        let (host, after) = inside.split_once(']')?;
+        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
+        return is_v6(host).then_some((host, port));
+    }
+    let (host, port) = match text.matches(':').count() {
+        0 => (text, None),
+        1 => text.split_once(':').map(|(host, port)| (host, Some(port)))?,
+        _ if is_v6(text) => (text, None),
+        _ => return None,
+    };
+    (!host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]/".contains(c))).then_some((host, port))
+}
+
+/// A literal, perhaps with the interface it is local to, as in `fe80::1%eth0`.
+fn is_v6(host: &str) -> bool {
+    host.split('%').next().is_some_and(|literal| literal.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(name: &str) -> Result<Vec<String>, String> {
+        let listen = parse(name, 11211, &mut Vec::new()).map_err(|error| error.to_string())?;
+        Ok(listen.addresses.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_spelling_of_an_address() {
+        for (name, address) in [
+            ("127.0.0.1", "127.0.0.1:11211"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("0.0.0.0", "0.0.0.0:11211"),
+            ("::1", "[::1]:11211"),
+            ("::", "[::]:11211"),
+            ("[::1]", "[::1]:11211"),
+            ("[::1]:80", "[::1]:80"),
+            ("notls:127.0.0.1:80", "127.0.0.1:80"),
+            ("proto[ascii]:127.0.0.1", "127.0.0.1:11211"),
+            ("tag[a]:proto[ascii]:[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(addresses(name), Ok(vec![address.to_owned()]), "{name}");
+        }
+        assert!(addresses("localhost").is_ok_and(|found| found.contains(&"127.0.0.1:11211".to_owned())));
+    }
+
+    #[test]
+    fn what_is_no_address() {
+        for name in ["", ":80", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "[::1", "[::1]80", "[host]:80", "a:b:c"]
+        {
+            assert!(addresses(name).is_err_and(|line| line.starts_with("ringcached: -l")), "{name}");
+        }
+        for name in ["proto[binary]:127.0.0.1", "unix:/tmp/x", "mtls:127.0.0.1"] {
+            assert!(addresses(name).is_err_and(|line| line.contains("not supported yet: -l")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tag_leaves_a_notice() {
+        let mut notices = Vec::new();
+        assert!(parse("tag[east]:127.0.0.1", 11211, &mut notices).is_ok());
+        assert_eq!(notices, ["-l tag[east]:127.0.0.1: accepted without effect: nothing reads the tag \"east\""]);
+    }
+}

@@ -1,0 +1,399 @@
+//! Command line options to a checked configuration. Every default of the program is here and nowhere else, and a
+//! [`Config`] that exists can be run: whatever the command line alone can tell is refused by [`parse`], with one line
+//! and before any socket exists.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use nix::unistd::{Gid, Uid, User};
+
+use crate::limits::{ITEM_SIZE_MAX_RANGE, MEMORY_PER_CORE_MIN, REQUESTS_PER_TURN, SHARDS_MAX};
+use crate::terms::ShardId;
+
+mod address;
+mod options;
+mod settings;
+mod suboptions;
+mod value;
+
+pub use address::Listen;
+pub use value::ConfigError;
+
+use options::Options;
+use suboptions::Extended;
+use value::{cpu_list, number, size};
+
+const PORT: u16 = 11211;
+const LISTEN: &str = "127.0.0.1";
+const CONN_LIMIT: usize = 1024;
+const BACKLOG: i32 = 1024;
+const MEMORY_MIB: usize = 64;
+const ITEM_SIZE_MAX: usize = 1 << 20;
+
+const LICENSE: &str = concat!(
+    "ringcached ",
+    env!("CARGO_PKG_VERSION"),
+    " may be used under the Apache License 2.0 or, at your choice, under this one:\n\n",
+    include_str!("../../LICENSE-MIT")
+);
+
+/// One executor to start: the shard it owns and the CPU it stays on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Core {
+    /// Its number, which is its shard's.
+    pub id: ShardId,
+    /// The CPU it is pinned to; `None` lets the kernel choose.
+    pub cpu: Option<usize>,
+}
+
+/// Whom to become once the sockets are open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// As given to `-u`.
+    pub name: String,
+    /// The user's number.
+    pub uid: Uid,
+    /// The number of the user's own group.
+    pub gid: Gid,
+}
+
+/// What to run, checked. The letter in brackets is the option it comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Config {
+    /// Addresses to listen on (`-l`, `-p`), never empty.
+    pub listen: Vec<Listen>,
+    /// `-p` as `stats settings` shows it; -1 until the free port is known.
+    pub tcp_port: i32,
+    /// Executors to start (`-t`, `--cpus`), numbered from 0, never empty.
+    pub cores: Vec<Core>,
+    /// Bytes for items, all cores together (`-m`).
+    pub memory_limit: usize,
+    /// Bytes of the largest item (`-I`).
+    pub item_size_max: usize,
+    /// Most client connections at a time (`-c`).
+    pub conn_limit: usize,
+    /// Connections that may wait to be accepted, per listener (`-b`).
+    pub backlog: i32,
+    /// Requests of one connection before others get their turn (`-R`).
+    pub requests_per_turn: usize,
+    /// Whether full memory evicts; else it refuses to store (`-M`).
+    pub evict: bool,
+    /// Whether items have CAS uniques (`-C`).
+    pub cas: bool,
+    /// Whether `flush_all` is allowed (`-F`).
+    pub flush_enabled: bool,
+    /// Whether `shutdown` is allowed (`-A`).
+    pub shutdown_enabled: bool,
+    /// Whether dumps of keys would be allowed (`-X`).
+    pub dump_enabled: bool,
+    /// Whether `watch` would be allowed (`-W`).
+    pub watch_enabled: bool,
+    /// Whether a connection waits for its outstanding requests before it sends one to another owner
+    /// (`-o pipeline_order=strict`).
+    pub strict_order: bool,
+    /// How long a connection may be silent (`-o idle_timeout`).
+    pub idle_timeout: Option<Duration>,
+    /// How often `-v` was given, at most 3.
+    pub verbosity: u8,
+    /// Whether to go into the background (`-d`).
+    pub daemon: bool,
+    /// Whom to become (`-u`); `None` stays.
+    pub user: Option<Account>,
+    /// Where to write the process id (`-P`), absolute.
+    pub pidfile: Option<PathBuf>,
+    /// Where to write the ports (`MEMCACHED_PORT_FILENAME`), absolute.
+    pub port_file: Option<PathBuf>,
+    /// Whether to raise the limit for core dumps (`-r`).
+    pub core_dumps: bool,
+    /// Whether to keep memory in RAM (`-k`).
+    pub lock_memory: bool,
+    /// What was accepted but acts otherwise than memcached would: one line each, shown at `-v`.
+    pub notices: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// To run.
+    Run(Box<Config>),
+    /// To print this to standard output and end with exit code 0.
+    Print(String),
+}
+
+/// What [`parse`] needs to know about the machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Machine {
+    /// CPUs this process may run on, ascending.
+    pub cpus: Vec<usize>,
+    /// Whether the process may become another user.
+    pub is_root: bool,
+    /// The environment's `MEMCACHED_PORT_FILENAME`.
+    pub port_file: Option<PathBuf>,
+}
+
+impl Machine {
+    /// This machine, as this process sees it.
+    pub fn here() -> Self {
+        let cpus = core_affinity::get_core_ids().unwrap_or_default();
+        Self {
+            cpus: cpus.into_iter().map(|cpu| cpu.id).collect(),
+            is_root: Uid::effective().is_root(),
+            port_file: std::env::var_os("MEMCACHED_PORT_FILENAME").filter(|name| !name.is_empty()).map(PathBuf::from),
+        }
+    }
+}
+
+impl Config {
+    /// One core's share of the memory.
+    pub fn memory_per_core(&self) -> usize {
+        self.memory_limit / self.cores.len()
+    }
+}
+
+/// Reads a command line, the program's name first.
+pub fn parse<I>(arguments: I, machine: &Machine) -> Result<Request, ConfigError>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let options = match Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(error) => return on_one_line(&error),
+    };
+    if options.license {
+        return Ok(Request::Print(LICENSE.to_owned()));
+    }
+    checked(&options, machine).map(|config| Request::Run(Box::new(config)))
+}
+
+/// clap's own answer: a page that was asked for, or the first line of its complaint.
+fn on_one_line(error: &clap::Error) -> Result<Request, ConfigError> {
+    let text = error.render().to_string();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Ok(Request::Print(text));
+    }
+    let complaint = text.lines().next().unwrap_or_default();
+    let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
+    Err(ConfigError::line(format!("{complaint}; ringcached -h lists all options")))
+}
+
+fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> {
+    if let Some((option, what)) = options.not_built() {
+        return Err(ConfigError::not_built(option, what));
+    }
+    let mut notices = Vec::new();
+    check_accepted(options, &mut notices)?;
+    let mut extended = Extended::default();
+    for list in &options.extended {
+        suboptions::parse(list, &mut extended, &mut notices)?;
+    }
+    let (tcp_port, listen) = listen(options, &mut notices)?;
+    let mebibytes = given("-m", options.memory.as_ref(), 1..=usize::MAX >> 20, MEMORY_MIB)?;
+    let memory_limit = mebibytes << 20;
+    let cores = cores(options, machine, memory_limit, &mut notices)?;
+    Ok(Config {
+        listen,
+        tcp_port,
+        item_size_max: item_size_max(options, memory_limit, cores.len())?,
+        cores,
+        memory_limit,
+        conn_limit: given("-c", options.conn_limit.as_ref(), 1..=CONN_LIMIT_MAX, CONN_LIMIT)?,
+        backlog: given("-b", options.backlog.as_ref(), 0..=i32::MAX, BACKLOG)?,
+        requests_per_turn: given("-R", options.requests_per_turn.as_ref(), 1..=REQUESTS_MAX, REQUESTS_PER_TURN)?,
+        evict: !options.no_evict,
+        cas: !options.no_cas,
+        flush_enabled: !options.no_flush,
+        shutdown_enabled: options.shutdown,
+        dump_enabled: !options.no_dump,
+        watch_enabled: !options.no_watch,
+        strict_order: extended.strict_order,
+        idle_timeout: extended.idle_timeout,
+        verbosity: options.verbosity.min(3),
+        daemon: options.daemon,
+        user: account(options, machine, &mut notices)?,
+        pidfile: options.pidfile.as_ref().map(|path| absolute("-P", path)).transpose()?,
+        port_file: machine.port_file.as_ref().map(|path| absolute("MEMCACHED_PORT_FILENAME", path)).transpose()?,
+        core_dumps: options.core_dumps,
+        lock_memory: options.lock_memory,
+        notices,
+    })
+}
+
+/// A descriptor is an `int`.
+const CONN_LIMIT_MAX: usize = i32::MAX as usize;
+/// memcached keeps `-R` in an `int` too.
+const REQUESTS_MAX: usize = i32::MAX as usize;
+
+fn given<T>(
+    option: &str,
+    text: Option<&String>,
+    range: std::ops::RangeInclusive<T>,
+    default: T,
+) -> Result<T, ConfigError>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    text.map_or(Ok(default), |text| number(option, text, range))
+}
+
+/// Options that change nothing here, but whose values are still looked at.
+fn check_accepted(options: &Options, notices: &mut Vec<String>) -> Result<(), ConfigError> {
+    if let Some(text) = &options.slab_growth_factor {
+        if !text.parse::<f64>().is_ok_and(|factor| factor > 1.0 && factor.is_finite()) {
+            return Err(ConfigError::bad("-f", format_args!("must be a number above 1, not {text:?}")));
+        }
+        notices.push("-f: accepted without effect: there are no slabs".to_owned());
+    }
+    if let Some(text) = &options.slab_min_size {
+        number("-n", text, 1..=i32::MAX)?;
+        notices.push("-n: accepted without effect: there are no slabs".to_owned());
+    }
+    if let Some(text) = &options.udp_port
+        && number("-U", text, -1..=i32::from(u16::MAX))? != 0
+    {
+        return Err(ConfigError::not_built("-U", "UDP"));
+    }
+    if options.no_dump {
+        notices.push("-X: nothing to switch off: there are no dumps of keys yet".to_owned());
+    }
+    if options.no_watch {
+        notices.push("-W: nothing to switch off: there is no watch yet".to_owned());
+    }
+    match options.protocol.as_deref() {
+        None | Some("ascii") => {}
+        Some("auto") => notices.push("-B auto: taken as ascii: the binary protocol is not built yet".to_owned()),
+        Some("binary") => return Err(ConfigError::not_built("-B binary", "the binary protocol")),
+        Some(other) => return Err(ConfigError::bad("-B", format_args!("must be ascii or auto, not {other:?}"))),
+    }
+    Ok(())
+}
+
+fn listen(options: &Options, notices: &mut Vec<String>) -> Result<(i32, Vec<Listen>), ConfigError> {
+    let tcp_port = given("-p", options.port.as_ref(), -1..=i32::from(u16::MAX), i32::from(PORT))?;
+    if tcp_port == 0 {
+        return Err(ConfigError::bad(
+            "-p",
+            "0 switches TCP off, and nothing else is there to listen on yet; -1 picks a free port",
+        ));
+    }
+    let port = u16::try_from(tcp_port).unwrap_or(0);
+    let lists =
+        if options.listen.is_empty() { vec![LISTEN] } else { options.listen.iter().map(String::as_str).collect() };
+    let mut listen: Vec<Listen> = Vec::new();
+    for name in lists.iter().flat_map(|list| list.split([',', ';'])) {
+        let mut new = address::parse(name, port, notices)?;
+        new.addresses.retain(|address| {
+            let is_known = address.port() != 0 && listen.iter().any(|known| known.addresses.contains(address));
+            if is_known {
+                notices.push(format!("-l: {address} is listed twice; it is opened once"));
+            }
+            !is_known
+        });
+        if !new.addresses.is_empty() {
+            listen.push(new);
+        }
+    }
+    Ok((tcp_port, listen))
+}
+
+fn cores(
+    options: &Options,
+    machine: &Machine,
+    memory_limit: usize,
+    notices: &mut Vec<String>,
+) -> Result<Vec<Core>, ConfigError> {
+    let threads = options.threads.as_ref().map(|text| number("-t", text, 1..=SHARDS_MAX)).transpose()?;
+    let chosen = options.cpus.as_ref().map(|text| chosen_cpus(text, machine)).transpose()?;
+    if let (Some(threads), Some(chosen)) = (threads, &chosen)
+        && threads != chosen.len()
+    {
+        let count = chosen.len();
+        return Err(ConfigError::bad("--cpus", format_args!("names {count} CPUs, but -t asks for {threads} cores")));
+    }
+    let cpus = chosen.unwrap_or_else(|| machine.cpus.clone());
+    let wanted = threads.unwrap_or_else(|| cpus.len().clamp(1, SHARDS_MAX));
+    if wanted < cpus.len() && threads.is_none() {
+        notices.push(format!("{wanted} cores start on {} CPUs: there can be no more", cpus.len()));
+    }
+    let count = wanted.min((memory_limit / MEMORY_PER_CORE_MIN).max(1));
+    if count < wanted {
+        let (mebibytes, minimum) = (memory_limit >> 20, MEMORY_PER_CORE_MIN >> 20);
+        notices.push(format!(
+            "{count} instead of {wanted} cores start: each needs {minimum} MiB of the {mebibytes} MiB of -m"
+        ));
+    }
+    let is_pinned = count <= cpus.len();
+    let ids = (0..=u16::MAX).map(ShardId).take(count);
+    Ok(ids.map(|id| Core { id, cpu: if is_pinned { cpus.get(id.index()).copied() } else { None } }).collect())
+}
+
+fn chosen_cpus(text: &str, machine: &Machine) -> Result<Vec<usize>, ConfigError> {
+    let Some(cpus) = cpu_list(text) else {
+        return Err(ConfigError::bad("--cpus", format_args!("must be a list such as 0,2-5, not {text:?}")));
+    };
+    if cpus.len() > SHARDS_MAX {
+        return Err(ConfigError::bad("--cpus", format_args!("names more than {SHARDS_MAX} CPUs")));
+    }
+    for (at, cpu) in cpus.iter().enumerate() {
+        if cpus[..at].contains(cpu) {
+            return Err(ConfigError::bad("--cpus", format_args!("names CPU {cpu} twice")));
+        }
+        if !machine.cpus.contains(cpu) {
+            return Err(ConfigError::bad("--cpus", format_args!("this process may not run on CPU {cpu}")));
+        }
+    }
+    Ok(cpus)
+}
+
+fn item_size_max(options: &Options, memory_limit: usize, cores: usize) -> Result<usize, ConfigError> {
+    let item = match &options.item_size {
+        None => ITEM_SIZE_MAX,
+        Some(text) => size(text)
+            .filter(|size| ITEM_SIZE_MAX_RANGE.contains(size))
+            .ok_or_else(|| ConfigError::bad("-I", format_args!("must be a size from 1k to 1024m, not {text:?}")))?,
+    };
+    let mebibytes = memory_limit >> 20;
+    if item > memory_limit / 2 {
+        let complaint = format_args!("an item of {item} bytes is more than half of the {mebibytes} MiB of -m");
+        return Err(ConfigError::bad("-I", complaint));
+    }
+    // The first form of the store gives every core a fixed share, and an item must leave room for others in it.
+    if item > memory_limit / cores / 2 {
+        let (memory_min, cores_max) = ((item * 2 * cores).div_ceil(1 << 20), memory_limit / 2 / item);
+        return Err(ConfigError::bad(
+            "-I",
+            format_args!(
+                "an item of {item} bytes is more than half of what each of {cores} cores has of the {mebibytes} MiB \
+                 of -m: raise -m to {memory_min} or lower -t to {cores_max}"
+            ),
+        ));
+    }
+    Ok(item)
+}
+
+fn account(options: &Options, machine: &Machine, notices: &mut Vec<String>) -> Result<Option<Account>, ConfigError> {
+    let Some(name) = &options.user else {
+        if machine.is_root {
+            notices.push("running as root; -u USER changes to another user".to_owned());
+        }
+        return Ok(None);
+    };
+    if !machine.is_root {
+        notices.push(format!("-u {name}: without effect: only root can become another user"));
+        return Ok(None);
+    }
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(Some(Account { name: name.clone(), uid: user.uid, gid: user.gid })),
+        Ok(None) => Err(ConfigError::bad("-u", format_args!("there is no user {name:?}"))),
+        Err(error) => Err(ConfigError::bad("-u", format_args!("cannot look up user {name:?}: {}", error.desc()))),
+    }
+}
+
+/// `-d` changes the directory, so a path is fixed before.
+fn absolute(option: &str, path: &std::path::Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(path).map_err(|error| ConfigError::bad(option, format_args!("{}: {error}", path.display())))
+}

@@ -1,0 +1,89 @@
+//! The configuration as `stats settings` shows it.
+
+use super::Config;
+
+impl Config {
+    /// Names and values of `stats settings`, in the order of memcached 1.6.45. What belongs to slabs, the segmented LRU
+    /// or its threads shows memcached's defaults, which monitoring expects to find; the rest is true.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = self.general();
+        settings.extend(AS_MEMCACHED_BEFORE_FLUSH.iter().map(|&(name, value)| (name, value.to_owned())));
+        settings.push(("flush_enabled", yes(self.flush_enabled)));
+        settings.push(("dump_enabled", yes(self.dump_enabled)));
+        settings.push(("hash_algorithm", "siphash13".to_owned()));
+        settings.extend(AS_MEMCACHED_BEFORE_IDLE.iter().map(|&(name, value)| (name, value.to_owned())));
+        settings.push(("idle_timeout", self.idle_timeout.map_or(0, |limit| limit.as_secs()).to_string()));
+        settings.extend(AS_MEMCACHED_AT_THE_END.iter().map(|&(name, value)| (name, value.to_owned())));
+        settings
+    }
+
+    fn general(&self) -> Vec<(&'static str, String)> {
+        let inter: Vec<&str> = self.listen.iter().map(|listen| listen.name.as_str()).collect();
+        vec![
+            ("maxbytes", self.memory_limit.to_string()),
+            ("maxconns", self.conn_limit.to_string()),
+            ("tcpport", self.tcp_port.to_string()),
+            ("udpport", "0".to_owned()),
+            ("inter", inter.join(",")),
+            ("verbosity", self.verbosity.to_string()),
+            ("oldest", "0".to_owned()),
+            ("evictions", if self.evict { "on" } else { "off" }.to_owned()),
+            ("domain_socket", "NULL".to_owned()),
+            ("umask", "700".to_owned()),
+            ("shutdown_command", yes(self.shutdown_enabled)),
+            ("growth_factor", "1.25".to_owned()),
+            ("chunk_size", "48".to_owned()),
+            ("num_threads", self.cores.len().to_string()),
+            ("num_threads_per_udp", "0".to_owned()),
+            ("stat_key_prefix", ":".to_owned()),
+            ("detail_enabled", "no".to_owned()),
+            ("reqs_per_event", self.requests_per_turn.to_string()),
+            ("cas_enabled", yes(self.cas)),
+            ("tcp_backlog", self.backlog.to_string()),
+            ("binding_protocol", "ascii".to_owned()),
+            ("auth_enabled_sasl", "no".to_owned()),
+            ("auth_enabled_ascii", "no".to_owned()),
+            ("item_size_max", self.item_size_max.to_string()),
+            ("maxconns_fast", "yes".to_owned()),
+        ]
+    }
+}
+
+fn yes(is_on: bool) -> String {
+    if is_on { "yes" } else { "no" }.to_owned()
+}
+
+const AS_MEMCACHED_BEFORE_FLUSH: &[(&str, &str)] = &[
+    ("hashpower_init", "0"),
+    ("slab_reassign", "yes"),
+    ("slab_automove", "1"),
+    ("slab_automove_ratio", "0.80"),
+    ("slab_automove_window", "30"),
+    ("slab_chunk_max", "524288"),
+    ("lru_crawler", "yes"),
+    ("lru_crawler_sleep", "100"),
+    ("lru_crawler_tocrawl", "0"),
+    ("tail_repair_time", "0"),
+];
+
+const AS_MEMCACHED_BEFORE_IDLE: &[(&str, &str)] = &[
+    ("lru_maintainer_thread", "yes"),
+    ("lru_segmented", "yes"),
+    ("hot_lru_pct", "20"),
+    ("warm_lru_pct", "40"),
+    ("hot_max_factor", "0.20"),
+    ("warm_max_factor", "2.00"),
+    ("temp_lru", "no"),
+    ("temporary_ttl", "61"),
+];
+
+const AS_MEMCACHED_AT_THE_END: &[(&str, &str)] = &[
+    ("watcher_logbuf_size", "262144"),
+    ("worker_logbuf_size", "65536"),
+    ("read_buf_mem_limit", "0"),
+    ("track_sizes", "no"),
+    ("inline_ascii_response", "no"),
+    ("num_napi_ids", "(null)"),
+    ("memory_file", "(null)"),
+    ("client_flags_size", "4"),
+];
