@@ -1,1 +1,4 @@
 //! Signals and everything else that is not the data path.
+
+pub mod log;
+pub mod signals;

@@ -1,1 +1,4 @@
 //! The data plane: one executor per core.
+
+pub mod listener;
+pub mod startup;
