@@ -1,4 +1,216 @@
 //! The data plane: one executor per core.
+//!
+//! [`startup`] prepares the process and opens the [`listener`]s, [`Server::start`] starts the cores, each running the
+//! loop of `core.rs`, and [`Server::stop`] ends them in good order.
 
+mod clock;
+mod core;
+mod facts;
 pub mod listener;
+mod mesh;
+mod sleep;
 pub mod startup;
+
+/// The atomics that `sleep.rs` uses; its model test puts others in their place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use ringcached_ring::Options as RingOptions;
+
+use self::clock::Clock;
+use self::core::Core;
+use self::facts::Facts;
+use self::mesh::{Bell, MeshEnd, mesh};
+use self::startup::StartError;
+use crate::config::Config;
+use crate::engine::EngineConfig;
+use crate::protocol::ShutdownMode;
+use crate::store::ShardConfig;
+use crate::terms::ShardId;
+
+/// What `version` answers: client libraries parse the number, which is that of the memcached we answer like.
+pub const VERSION: &str = concat!("1.6.45-ringcached-", env!("CARGO_PKG_VERSION"));
+
+/// Memory that each executor registers for its own disk I/O, which we do not use: its default is 10 MiB.
+const EXECUTOR_IO_MEMORY: usize = 64 << 10;
+/// Entries of the executor's own rings, which carry its timers.
+const EXECUTOR_RING_DEPTH: usize = 64;
+/// How often the executor looks after its own rings while the core is busy. It may fall asleep with a ready task if it
+/// is not given the CPU for this long at the wrong moment (ARCHITECTURE, waiting), so it is long; the core itself
+/// waits in a ring of its own and does not depend on it.
+const EXECUTOR_PREEMPT_PERIOD: Duration = Duration::from_secs(1);
+/// A timer of the executor that is always under way, so that such a sleep ends.
+const EXECUTOR_HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// The few words that all cores share. None is touched between parse and reply.
+#[derive(Debug)]
+struct Shared {
+    /// Connections of all cores, changed when one is accepted or closed.
+    connections: AtomicUsize,
+    connection_limit: usize,
+    /// Set once, when the server is to stop.
+    stopping: AtomicBool,
+    /// Cores that have stopped and have nothing under way.
+    quiet_cores: AtomicUsize,
+    /// How much is logged, as `stats settings` shows it.
+    verbosity: AtomicU32,
+    ring_options: RingOptions,
+    hooks: Hooks,
+}
+
+/// What clients may ask of the process as a whole; the control plane does it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// Stop the server, as the signal of this mode would.
+    pub stop: fn(ShutdownMode),
+    /// Log this much from now on; returns how much that turned out to be.
+    pub set_verbosity: fn(u32) -> u32,
+}
+
+/// Running cores.
+#[derive(Debug)]
+pub struct Server {
+    cores: Vec<ExecutorJoinHandle<io::Result<()>>>,
+    bells: Arc<[Bell]>,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Starts a core for each in `config`, with its listeners; returns when all of them serve.
+    pub fn start(config: &Config, listeners: Vec<Vec<OwnedFd>>, hooks: Hooks) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let shared = Arc::new(Shared {
+            connections: AtomicUsize::new(0),
+            connection_limit: config.conn_limit,
+            stopping: AtomicBool::new(false),
+            quiet_cores: AtomicUsize::new(0),
+            verbosity: AtomicU32::new(u32::from(config.verbosity)),
+            ring_options: RingOptions::default(),
+            hooks,
+        });
+        let ends =
+            mesh(config.cores.len()).map_err(|error| StartError::new(format!("cannot make doorbells: {error}")))?;
+        let Some(bells) = ends.first().map(|end| Arc::clone(end.bells())) else {
+            return Err(StartError::new("no CPU to run on"));
+        };
+        let engine = engine_config(config, &shared)?;
+        let (report, reports) = mpsc::channel();
+        let mut cores = Vec::new();
+        for ((core, listeners), end) in config.cores.iter().zip(listeners).zip(ends) {
+            let placement = core.cpu.map_or(Placement::Unbound, Placement::Fixed);
+            let mut engine = engine.clone();
+            engine.shard.id = core.id;
+            let parts = CoreParts { engine, listeners, end, clock, shared: Arc::clone(&shared) };
+            let report = report.clone();
+            let handle = LocalExecutorBuilder::new(placement)
+                .name(&format!("core-{}", core.id.0))
+                .io_memory(EXECUTOR_IO_MEMORY)
+                .ring_depth(EXECUTOR_RING_DEPTH)
+                .preempt_timer(EXECUTOR_PREEMPT_PERIOD)
+                .spawn(move || run_core(parts, report))
+                .map_err(|error| StartError::new(format!("cannot start core {}: {error}", core.id.0)))?;
+            cores.push(handle);
+        }
+        let server = Self { cores, bells, shared };
+        for _ in &server.cores {
+            if let Ok(Err(error)) = reports.recv() {
+                return Err(StartError::new(format!("cannot start a core: {error}")));
+            }
+        }
+        Ok(server)
+    }
+
+    /// Stops accepting, answers what is under way on all cores, and ends them: within about 0.8 s even if clients do
+    /// not read.
+    pub fn stop(self) -> io::Result<()> {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.bells.iter().for_each(Bell::ring);
+        let mut outcome = Ok(());
+        for core in self.cores {
+            match core.join() {
+                Ok(ended) => outcome = outcome.and(ended),
+                Err(error) => outcome = Err(io::Error::other(error.to_string())),
+            }
+        }
+        outcome
+    }
+}
+
+/// What goes to the thread of one core.
+struct CoreParts {
+    engine: EngineConfig,
+    listeners: Vec<OwnedFd>,
+    end: MeshEnd,
+    clock: Clock,
+    shared: Arc<Shared>,
+}
+
+async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io::Result<()> {
+    match Core::new(parts.engine, parts.listeners, parts.end, parts.clock, parts.shared) {
+        Ok(core) => {
+            // The main thread waits for the report, unless another core failed to start.
+            let _ = report.send(Ok(()));
+            drop(report);
+            let heartbeat = glommio::spawn_local(async {
+                loop {
+                    glommio::timer::sleep(EXECUTOR_HEARTBEAT).await;
+                }
+            });
+            let ended = core.run().await;
+            heartbeat.cancel().await;
+            if let Err(error) = &ended {
+                tracing::error!("a core ended: {error}");
+            }
+            ended
+        }
+        Err(error) => {
+            let _ = report.send(Err(error));
+            Ok(())
+        }
+    }
+}
+
+fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
+    let shards = u16::try_from(config.cores.len()).map_err(|_| StartError::new("too many cores"))?;
+    let mut seed = [0; 16];
+    getrandom(&mut seed)?;
+    let (low, high) = seed.split_at(8);
+    let word = |bytes: &[u8]| bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    Ok(EngineConfig {
+        shard: ShardConfig {
+            id: ShardId(0),
+            shards,
+            memory_limit: config.memory_limit / config.cores.len(),
+            item_size_max: config.item_size_max,
+            evict: config.evict,
+            cas: config.cas,
+            hash_seed: [word(low), word(high)],
+        },
+        requests_per_turn: config.requests_per_turn,
+        strict_order: config.strict_order,
+        flush_enabled: config.flush_enabled,
+        shutdown_enabled: config.shutdown_enabled,
+        idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        version: VERSION,
+        settings: config.settings(),
+        listeners: Vec::new(),
+        facts: Arc::new(Facts::new(config, Arc::clone(shared))),
+    })
+}
+
+/// Random bytes from the kernel, for the key of the index hash.
+fn getrandom(bytes: &mut [u8]) -> Result<(), StartError> {
+    use std::io::Read as _;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(bytes))
+        .map_err(|error| StartError::new(format!("cannot read /dev/urandom: {error}")))
+}
