@@ -1,0 +1,186 @@
+//! Where Debian's memcached 1.6.18 answers otherwise than ringcached, and why. ringcached follows 1.6.45, except for
+//! the defects of 1.6.45 that docs/PROTOCOL.md lists. A deviation that is not here fails; so does an entry that fits no
+//! case, and so does an entry whose deviation does not happen.
+
+use crate::driver::Kind;
+use crate::transcript::{Body, Case};
+
+/// One known deviation.
+struct Difference {
+    /// The cases, as behaviour/name.
+    cases: &'static [&'static str],
+    /// What differs.
+    deviation: Deviation,
+    /// Why.
+    reason: &'static str,
+}
+
+enum Deviation {
+    /// Lines of the transcript and what stands there for memcached.
+    Lines(&'static str, &'static str),
+    /// The case cannot be played.
+    Skip,
+}
+
+const REFUSED: &str = "< CLIENT_ERROR bad command line format";
+
+const DIFFERENCES: &[Difference] = &[
+    Difference {
+        cases: &[
+            "admin/verbosity without a number",
+            "arithmetic/no delta",
+            "cas/cas without a unique",
+            "errors_and_limits/short lines",
+            "errors_and_limits/too few words in a storage line, and its data are commands",
+            "retrieval/no key is an error",
+            "touch_gat/too few words",
+        ],
+        deviation: Deviation::Lines(REFUSED, "< ERROR"),
+        reason: "before 1.6.2x too few words were an unknown command",
+    },
+    Difference {
+        cases: &[
+            "errors_and_limits/flags that are no flags, and the data are skipped",
+            "errors_and_limits/flags of more than 64 bits, and the data are skipped",
+            "errors_and_limits/an exptime that is no number, and the data are skipped",
+            "errors_and_limits/a key too long, and the data are skipped",
+        ],
+        deviation: Deviation::Lines(REFUSED, "< CLIENT_ERROR bad command line format\n< END"),
+        reason: "the data of a refused storage line were read as commands",
+    },
+    Difference {
+        cases: &["cas/a unique that is no number is refused after its data"],
+        deviation: Deviation::Lines(REFUSED, "< CLIENT_ERROR bad command line format\n< VALUE a 0 1\n< x\n< END"),
+        reason: "the data of a refused storage line were read as commands",
+    },
+    Difference {
+        cases: &["errors_and_limits/a refused line leaves the old value"],
+        deviation: Deviation::Lines(REFUSED, "< CLIENT_ERROR bad command line format\n< ERROR"),
+        reason: "the data of a refused storage line were read as commands",
+    },
+    Difference {
+        cases: &["noreply/errors of a storage line are silent after its data"],
+        deviation: Deviation::Lines("> get a\n> get a\n< END", "> get a\n> get a\n< END\n< END\n< END\n< END\n< END"),
+        reason: "the data of a refused storage line were read as commands",
+    },
+    Difference {
+        cases: &["pipelining/a refused store cut at every boundary"],
+        deviation: Deviation::Skip,
+        reason: "the data of a refused storage line were read as commands",
+    },
+    Difference {
+        cases: &["errors_and_limits/flags of more than 32 bits, and the data are skipped"],
+        deviation: Deviation::Lines(
+            "< CLIENT_ERROR bad command line format\n> get a\n< END",
+            "< STORED\n> get a\n< VALUE a 0 5\n< get b\n< END",
+        ),
+        reason: "memcached, up to 1.6.45, cuts flags to 32 bits",
+    },
+    Difference {
+        cases: &["storage/surplus words of a storage line are ignored", "noreply/it counts only as the last word"],
+        deviation: Deviation::Skip,
+        reason: "surplus words were refused",
+    },
+    Difference {
+        cases: &["storage/delete takes what old clients add"],
+        deviation: Deviation::Skip,
+        reason: "surplus words of delete were refused, but for a 0, with a line of usage",
+    },
+    Difference {
+        cases: &["storage/delete with five arguments is refused"],
+        deviation: Deviation::Lines(REFUSED, "< ERROR"),
+        reason: "surplus words were an unknown command",
+    },
+    Difference {
+        cases: &["touch_gat/gat without a key"],
+        deviation: Deviation::Lines(REFUSED, "< END"),
+        reason: "no key was no error",
+    },
+    Difference {
+        cases: &["errors_and_limits/a length of more than 32 bits, and its data are commands"],
+        deviation: Deviation::Skip,
+        reason: "a length was cut to 32 bits",
+    },
+    Difference {
+        cases: &["arithmetic/two numbers are no number"],
+        deviation: Deviation::Lines("< CLIENT_ERROR cannot increment or decrement non-numeric value", "< 2"),
+        reason: "memcached, up to 1.6.45, stops reading at the blank",
+    },
+    Difference {
+        cases: &["expiry/far future never ends before"],
+        deviation: Deviation::Skip,
+        reason: "memcached, up to 1.6.45, cuts an exptime to 32 bits, and it is over at once",
+    },
+    Difference {
+        cases: &["expiry/far past is over"],
+        deviation: Deviation::Skip,
+        reason: "memcached, up to 1.6.45, cuts an exptime to 32 bits, and it is in the future",
+    },
+    Difference {
+        cases: &["touch_gat/an exptime of more than 32 bits"],
+        deviation: Deviation::Skip,
+        reason: "an exptime was cut to 32 bits",
+    },
+    Difference { cases: &["retrieval/a key may hold NUL"], deviation: Deviation::Skip, reason: "a line ended at NUL" },
+    Difference {
+        cases: &["errors_and_limits/a leading blank makes a command unknown"],
+        deviation: Deviation::Lines(">|  get a\\r\\n\n< ERROR", ">|  get a\\r\\n\n< END"),
+        reason: "leading blanks were skipped",
+    },
+    Difference {
+        cases: &["errors_and_limits/a get behind a hundred blanks may be long"],
+        deviation: Deviation::Lines("< ERROR", "< END"),
+        reason: "leading blanks were skipped",
+    },
+    Difference {
+        cases: &["cas/without CAS uniques all are 0"],
+        deviation: Deviation::Skip,
+        reason: "without CAS uniques memcached cannot tell what was stored after the flush_all that begins each case",
+    },
+    Difference {
+        cases: &["admin/the version's number is one that clients know"],
+        deviation: Deviation::Lines("1.6.45-ringcached-{*}", "1.6.18"),
+        reason: "it is memcached 1.6.18",
+    },
+    Difference {
+        cases: &["admin/shutdown is refused unless enabled"],
+        deviation: Deviation::Lines("< SERVER_ERROR: shutdown not enabled", "< ERROR: shutdown not enabled"),
+        reason: "the words have changed since",
+    },
+];
+
+/// Asserts that every deviation of a behaviour is one of an existing case.
+pub(crate) fn assert_known(behaviour: &str, cases: &[Case]) {
+    for path in DIFFERENCES.iter().flat_map(|difference| difference.cases) {
+        if let Some(name) = path.strip_prefix(behaviour).and_then(|rest| rest.strip_prefix('/')) {
+            assert!(cases.iter().any(|case| case.name == name), "differences.rs: there is no case {path}");
+        }
+    }
+}
+
+/// The case as memcached answers it; `None` if it cannot be played.
+pub(crate) fn adapt(path: &str, body: Body) -> Option<Body> {
+    let mut body = body;
+    for difference in DIFFERENCES.iter().filter(|difference| difference.cases.contains(&path)) {
+        match (&difference.deviation, &mut body) {
+            (Deviation::Skip, _) => {
+                println!("not played with memcached: {path}: {}", difference.reason);
+                return None;
+            }
+            (Deviation::Lines(ours, theirs), Body::Lines(lines)) => {
+                assert!(lines.contains(ours), "{path} has no {ours:?} to differ in");
+                *lines = lines.replace(ours, theirs);
+            }
+            (Deviation::Lines(..), Body::Code(_)) => panic!("{path} is code: it can only be skipped"),
+        }
+    }
+    Some(body)
+}
+
+/// Names of the general statistics of 1.6.45 that this server does not have.
+pub(crate) fn absent_statistics(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Memcached => &["slab_reassign_busy_nomem", "slab_reassign_last_busy_status"],
+        _ => &[],
+    }
+}
