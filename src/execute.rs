@@ -33,7 +33,6 @@ impl Executor<'_> {
                 out.put(self.stored(mode, outcome));
             }
             Op::RefuseTooLarge => {
-                self.counters.cmd_set += 1;
                 self.counters.store_too_large += 1;
                 self.shard.refuse_too_large(key, hash, self.now);
                 out.put(response::TOO_LARGE);

@@ -17,11 +17,12 @@ pub const LEADING_BLANKS_MAX: usize = 100;
 
 /// From this size up a value lives in memory of its own and is sent without a copy.
 pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
-/// A value that is still arriving grows its memory in steps of at most this, so that it holds no more than arrived.
-pub const VALUE_GROWTH_MAX: usize = 64 << 10;
+/// A value that is still arriving grows its memory in steps of this or of a quarter of what has arrived, whichever is
+/// more, so that an announcement alone holds nothing.
+pub const VALUE_GROWTH: usize = 64 << 10;
 
-/// Reply bytes a connection may have waiting before its requests are no longer executed. One more request's reply,
-/// and one value per window of a multi-get, may come on top.
+/// Reply bytes a connection may have waiting before its requests are no longer executed. The replies of the requests
+/// already under way to other cores, or one window of a multi-get, may come on top; large values by handle.
 pub const OUTPUT_BACKLOG_MAX: usize = 1 << 20;
 /// Input a connection may have waiting unparsed while it is not being read, beyond the line or value in progress.
 pub const INPUT_BACKLOG_MAX: usize = 16 << 10;

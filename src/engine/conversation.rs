@@ -9,12 +9,12 @@ use crate::limits::OUTPUT_BACKLOG_MAX;
 use crate::protocol::text::response;
 use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
 use crate::session::Session;
-use crate::session::framing::Frame;
+use crate::session::framing::{Frame, LargeValue};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
 use crate::store::Incoming;
-use crate::terms::{Key, ShardId};
+use crate::terms::{Key, ShardId, StoreMode};
 
 /// How far a run has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,13 +125,19 @@ impl Conversation<'_> {
                     self.submit(large.op, key, Incoming::Shared(Bytes::from(value)), large.noreply);
                 }
             }
-            Frame::TooLarge(large) => {
-                if let Some(key) = large.key() {
-                    self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
-                }
-            }
+            Frame::TooLarge(large) => self.refuse_too_large(&large),
             Frame::Refused { error, noreply } => self.refuse(error, noreply),
             Frame::Close => self.session.close(),
+        }
+    }
+
+    /// Answers a storage request that announced too much. Only a `set` takes the old item with it (PROTOCOL §2).
+    fn refuse_too_large(&mut self, large: &LargeValue) {
+        if let (Op::Store { mode: StoreMode::Set, .. }, Some(key)) = (large.op, large.key()) {
+            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
+        } else {
+            self.node.counters.store_too_large += 1;
+            self.reply(response::TOO_LARGE, large.noreply);
         }
     }
 

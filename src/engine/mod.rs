@@ -244,11 +244,13 @@ impl Engine {
         self.idle_check_ms = now.monotonic_ms + 500;
         for index in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[index]
-                && !connection.session.closing
+                && !connection.session.abandoned
                 && connection.session.is_idle()
                 && now.monotonic_ms.saturating_sub(connection.last_active_ms) > timeout_ms
             {
+                // A client that does not read its replies is idle too: they are not waited for.
                 connection.session.close();
+                connection.session.abandoned = true;
                 self.node.counters.idle_kicks += 1;
                 let id = connection.id;
                 self.mark_changed(id);

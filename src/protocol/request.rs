@@ -18,7 +18,7 @@ pub enum Op {
         /// When the new item dies.
         exptime: Exptime,
     },
-    /// A storage request whose value is too large for any item: the old item goes (PROTOCOL §2).
+    /// A `set` whose value is too large for any item: the old item goes (PROTOCOL §2).
     RefuseTooLarge,
     /// `delete`.
     Delete,

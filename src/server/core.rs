@@ -112,8 +112,11 @@ impl Core {
         let mut unfinished = false;
         while !self.is_over() {
             let wait = if unfinished || !self.mesh.may_sleep() { Wait::Poll } else { Wait::UpTo(WAIT_MAX) };
-            self.ring.turn(wait)?;
+            let events = self.ring.turn(wait)?;
             self.mesh.awake();
+            if events == 0 && wait != Wait::Poll && self.mesh.has_letters() {
+                self.engine.counters_mut().mesh_late_wakeups += 1;
+            }
             unfinished = self.turn();
             executor().yield_if_needed().await;
         }

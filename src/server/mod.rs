@@ -40,6 +40,9 @@ use crate::terms::ShardId;
 /// What `version` answers: client libraries parse the number, which is that of the memcached we answer like.
 pub const VERSION: &str = concat!("1.6.45-ringcached-", env!("CARGO_PKG_VERSION"));
 
+/// A core has failed, and the process with it.
+const EXIT_CORE_LOST: i32 = 1;
+
 /// Memory that each executor registers for its own disk I/O, which we do not use: its default is 10 MiB.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 /// Entries of the executor's own rings, which carry its timers.
@@ -168,7 +171,9 @@ async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io:
             let ended = core.run().await;
             heartbeat.cancel().await;
             if let Err(error) = &ended {
-                tracing::error!("a core ended: {error}");
+                // Its keys would never be answered again: better that whoever watches the process starts it anew.
+                tracing::error!("a core can no longer serve: {error}");
+                std::process::exit(EXIT_CORE_LOST);
             }
             ended
         }

@@ -7,7 +7,7 @@
 
 use memchr::memchr;
 
-use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH_MAX};
+use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH};
 use crate::protocol::{Op, Parsed, ProtocolError, Request, StoreHead, text};
 use crate::terms::Key;
 
@@ -74,7 +74,7 @@ impl LargeValue {
         let taken = self.missing.min(input.len());
         let room = self.value.capacity() - self.value.len();
         if room < taken {
-            let growth = (self.value.len() / 4).max(VALUE_GROWTH_MAX).max(taken).min(self.missing);
+            let growth = (self.value.len() / 4).max(VALUE_GROWTH).max(taken).min(self.missing);
             self.value.reserve_exact(growth);
         }
         self.value.extend_from_slice(&input[..taken]);
@@ -353,11 +353,11 @@ mod tests {
     fn an_announced_value_holds_no_more_than_arrived() {
         let mut framing = Framing::new(1 << 30);
         framing.next(b"set k 0 0 1000000000\r\n0123456789");
-        assert!(framing.held() <= VALUE_GROWTH_MAX);
+        assert!(framing.held() <= VALUE_GROWTH);
         let piece = vec![b'v'; 8192];
         for arrived in 1..=2000_usize {
             assert_eq!(framing.next(&piece).0, piece.len());
-            assert!(framing.held() <= arrived * piece.len() * 5 / 4 + 2 * VALUE_GROWTH_MAX);
+            assert!(framing.held() <= arrived * piece.len() * 5 / 4 + 2 * VALUE_GROWTH);
         }
     }
 }

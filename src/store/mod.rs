@@ -1,7 +1,7 @@
 //! One core's items. [`Shard`] is the only door: no sockets, no clock, no runtime.
 //!
-//! An honest first form of the store: every item is an allocation of its own, and the segment log of the design can
-//! replace what is behind the door without changing it. Read `shard` (what each request does), `items` (the parts in
+//! A first form of the store: every item is an allocation of its own. What is behind the door can be replaced without
+//! changing it. Read `shard` (what each request does), `items` (the parts in
 //! step), `eviction` (how room is made), `queue` (who goes first), `expiry` (who is dead).
 
 mod eviction;

@@ -240,7 +240,7 @@ impl Pair {
             }
             StoreOutcome::NotFound => assert!(matches!((mode, present), (StoreMode::Cas(_), None))),
             StoreOutcome::TooLarge | StoreOutcome::OutOfMemory => {
-                if !matches!(mode, StoreMode::Append | StoreMode::Prepend) {
+                if mode == StoreMode::Set {
                     self.oracle.remove(&key);
                 }
             }

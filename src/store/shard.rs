@@ -86,9 +86,9 @@ pub enum StoreOutcome {
     Exists,
     /// `Cas` found no item.
     NotFound,
-    /// Does not fit the limits of an item; the old item under the key is gone (`Append`, `Prepend`: stays).
+    /// Does not fit the limits of an item; after `Set` the old item under the key is gone.
     TooLarge,
-    /// No memory and nothing may be evicted; the old item under the key is gone (`Append`, `Prepend`: stays).
+    /// No memory and nothing may be evicted; after `Set` the old item under the key is gone.
     OutOfMemory,
 }
 
@@ -231,7 +231,8 @@ impl Shard {
                     let item = self.items.get_mut(id);
                     (item.flags, item.deadline) = (flags, deadline);
                     (item.accessed_s, item.fetched) = (seconds(now), false);
-                } else {
+                } else if mode == StoreMode::Set {
+                    // The client believes the old value replaced.
                     self.items.remove(id);
                 }
                 stored
@@ -247,8 +248,7 @@ impl Shard {
         }
     }
 
-    /// A `set` announced a value that is too large: the old item under the key goes, since the client believes it
-    /// replaced.
+    /// A `set` announced a value that is too large: the old item under the key goes, as with any `set` that fails.
     pub fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash, now: Now) {
         self.delete(key, hash, now);
     }

@@ -341,6 +341,24 @@ const SIZES: &str = r"
 > get a
 < END
 
+# too large, and the old value stays when it was not a set
+> set a 0 0 1
+> x
+< STORED
+> replace a 0 0 1048577
+> {y*1048577}
+< SERVER_ERROR object too large for cache
+> append a 0 0 1048577
+> {y*1048577}
+< SERVER_ERROR object too large for cache
+> cas a 0 0 1048577 1
+> {y*1048577}
+< SERVER_ERROR object too large for cache
+> get a
+< VALUE a 0 1
+< x
+< END
+
 # the data of a value that is too large are not read as commands
 > set b 0 0 1
 > x

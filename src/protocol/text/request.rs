@@ -1,7 +1,7 @@
 //! A command line to a request.
 //!
 //! Framing is not done here: the session finds the line's end and the value behind it. The rules are those of
-//! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them, its flagged quirks decided as recommended there.
+//! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them; where it is decided otherwise stands in §13.
 
 use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
 use crate::protocol::{Keys, Op, Parsed, ProtocolError, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
