@@ -9,7 +9,9 @@
 mod cluster;
 
 use cluster::{Client, Cluster, Random, config, seeds};
-use ringcached::limits::CREDITS;
+use ringcached::limits::{CREDITS, OUTSTANDING_PER_CONNECTION_MAX};
+use ringcached::routing::Routing;
+use ringcached::terms::{Key, ShardId};
 
 /// A session's requests on keys of its own, so that its replies do not depend on the other sessions.
 fn transcript(random: &mut Random, session: usize, requests: usize) -> Vec<u8> {
@@ -262,5 +264,54 @@ fn racing_delayed_flushes_end_alike_on_every_shard() {
         cluster.advance(15_000);
         let after_both = count(cluster.exchange(clients[0], line.as_bytes()));
         assert_eq!(after_both, 0, "seed {seed}: both moments have passed");
+    }
+}
+
+/// A get of a key that core 1 of two owns.
+fn get_from_core_1() -> Vec<u8> {
+    let routing = Routing::new(2);
+    let is_far = |key: &String| routing.owner(Key::new(key.as_bytes()).unwrap()) == ShardId(1);
+    let key = (0..).map(|number| format!("k{number}")).find(is_far).unwrap();
+    format!("get {key}\r\n").into_bytes()
+}
+
+/// Clients of core 0 that use up its credits for core 1, each with `requests` gets.
+fn use_up_credits(cluster: &mut Cluster, requests: usize) {
+    for _ in 0..CREDITS / OUTSTANDING_PER_CONNECTION_MAX {
+        let heavy = cluster.connect(0);
+        cluster.send(heavy, &get_from_core_1().repeat(requests));
+    }
+    assert_eq!(cluster.engines[0].credits()[1], 0);
+}
+
+#[test]
+fn connections_that_close_while_they_wait_for_a_credit_keep_nobody_waiting() {
+    let mut cluster = Cluster::new(2, &config());
+    use_up_credits(&mut cluster, OUTSTANDING_PER_CONNECTION_MAX);
+    for _ in 0..CREDITS {
+        let gone = cluster.connect(0);
+        cluster.send(gone, &get_from_core_1());
+        cluster.engines[0].close(gone.id);
+    }
+    let patient = cluster.connect(0);
+    cluster.send(patient, &get_from_core_1());
+    cluster.settle();
+    assert_eq!(cluster.receive(patient), b"END\r\n");
+}
+
+#[test]
+fn a_connection_gets_a_credit_though_others_have_much_to_send() {
+    let mut cluster = Cluster::new(2, &config());
+    use_up_credits(&mut cluster, 5 * OUTSTANDING_PER_CONNECTION_MAX);
+    let patient = cluster.connect(0);
+    cluster.send(patient, &get_from_core_1());
+    for home in 1.. {
+        cluster.run(0);
+        cluster.deliver(0, 1);
+        assert!(cluster.deliver(1, 0));
+        if !cluster.receive(patient).is_empty() {
+            assert!(home <= 2 * CREDITS, "{home} letters of others came home first");
+            break;
+        }
     }
 }

@@ -396,19 +396,19 @@ impl Engine {
     }
 
     fn take_home(&mut self, letter: Box<Letter>) {
-        let id = letter.connection;
-        let waiter = self.node.regain_credit(letter.to);
+        let (id, from) = (letter.connection, letter.to);
         let Self { node, connections, .. } = self;
+        node.regain_credit(from);
         match find(connections, id) {
-            Some(connection) => {
-                Conversation { node, session: &mut connection.session, id }.take_home(letter);
-                self.resume(id);
-            }
+            Some(connection) => Conversation { node, session: &mut connection.session, id }.take_home(letter),
             None => node.recycle(letter),
         }
-        if let Some(waiter) = waiter {
-            self.resume(waiter);
+        // The credit is for who waits, or the connection that just had it would keep it. Some may have gone since, or
+        // need none any more: with credits left nobody may stay behind, for no other letter may come to wake them.
+        while let Some(waiting) = self.node.next_waiting(from) {
+            self.resume(waiting);
         }
+        self.resume(id);
     }
 
     fn connections_report(&self) -> Vec<u8> {

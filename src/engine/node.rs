@@ -218,12 +218,16 @@ impl Node {
         Ok(())
     }
 
-    /// A letter of this core came home from `from`: its credit is free again. Returns who has waited longest for it.
-    pub(super) fn regain_credit(&mut self, from: ShardId) -> Option<ConnectionId> {
+    /// A letter of this core came home from `from`: its credit is free again.
+    pub(super) fn regain_credit(&mut self, from: ShardId) {
         self.outstanding -= 1;
-        let peer = &mut self.peers[from.index()];
-        peer.credits += 1;
-        peer.waiting.pop_front()
+        self.peers[from.index()].credits += 1;
+    }
+
+    /// Who has waited longest for a credit to `to`, as long as there is one to be had.
+    pub(super) fn next_waiting(&mut self, to: ShardId) -> Option<ConnectionId> {
+        let peer = &mut self.peers[to.index()];
+        if peer.credits == 0 { None } else { peer.waiting.pop_front() }
     }
 
     /// Letters that may still be sent to each peer; for tests of the mesh.
