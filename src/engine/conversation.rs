@@ -40,14 +40,13 @@ impl Conversation<'_> {
         let mut budget = self.node.config.requests_per_turn;
         let mut progress = Progress::Done;
         self.lend_buffer();
-        self.node.ahead.reset();
         while self.session.may_run() {
             if budget == 0 {
                 self.node.counters.conn_yields += 1;
                 progress = Progress::Yield;
                 break;
             }
-            if self.node.ahead.is_used_up() {
+            if self.node.ahead.is_used_up(&input[used..]) {
                 self.node.look_ahead_over_lines(&input[used..]);
             }
             let (count, frame) = self.session.framing.next(&input[used..]);
@@ -59,6 +58,7 @@ impl Conversation<'_> {
             }
             budget -= 1;
         }
+        self.node.ahead.reset();
         self.return_buffer();
         (if self.session.closing { input.len() } else { used }, progress)
     }
@@ -280,7 +280,7 @@ impl Conversation<'_> {
                 return;
             }
             budget -= 1;
-            if self.node.ahead.is_used_up() {
+            if self.node.ahead.is_used_up(rest.as_bytes()) {
                 self.node.look_ahead_over(rest);
             }
             let Self { node, session, .. } = self;

@@ -19,22 +19,27 @@ pub(super) struct LookAhead {
     hashes: [KeyHash; LOOK_AHEAD_KEYS],
     len: usize,
     next: usize,
+    /// Where the last key seen stands, whoever owns it.
+    last: usize,
 }
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        Self { addresses: [0; LOOK_AHEAD_KEYS], hashes: [KeyHash(0); LOOK_AHEAD_KEYS], len: 0, next: 0 }
+        Self { addresses: [0; LOOK_AHEAD_KEYS], hashes: [KeyHash(0); LOOK_AHEAD_KEYS], len: 0, next: 0, last: 0 }
     }
 
-    /// Forgets all keys: the input is another.
+    /// Forgets all keys: the input goes, and something else may soon stand at the same addresses.
     pub(super) const fn reset(&mut self) {
         self.len = 0;
         self.next = 0;
+        self.last = 0;
     }
 
-    /// Whether all keys seen ahead have been asked for.
-    pub(super) const fn is_used_up(&self) -> bool {
-        self.next == self.len
+    /// Whether `rest`, what is left of the input, lies behind all keys seen ahead. Those of other cores count: where
+    /// there are many cores, most keys are theirs, and nobody looks at the same lines again and again.
+    #[inline]
+    pub(super) fn is_used_up(&self, rest: &[u8]) -> bool {
+        rest.as_ptr().addr() > self.last
     }
 
     /// Looks at the gets of one key each that `input` begins with.
@@ -61,10 +66,13 @@ impl LookAhead {
         here: ShardId,
     ) {
         self.reset();
-        for key in keys.take(LOOK_AHEAD_KEYS).filter(|&key| routing.owner(key) == here) {
-            self.addresses[self.len] = address(key);
-            self.hashes[self.len] = shard.hash(key);
-            self.len += 1;
+        for key in keys.take(LOOK_AHEAD_KEYS) {
+            self.last = address(key);
+            if routing.owner(key) == here {
+                self.addresses[self.len] = address(key);
+                self.hashes[self.len] = shard.hash(key);
+                self.len += 1;
+            }
         }
         // A single key gains nothing: its look-up is next.
         if self.len > 1 {
@@ -85,4 +93,32 @@ impl LookAhead {
 
 fn address(key: Key<'_>) -> usize {
     key.as_bytes().as_ptr().addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ShardConfig;
+
+    #[test]
+    fn lines_of_other_cores_are_looked_at_once() {
+        let shard = Shard::new(ShardConfig {
+            id: ShardId(0),
+            shards: 2,
+            memory_limit: 1 << 20,
+            item_size_max: 1 << 20,
+            evict: true,
+            cas: true,
+            hash_seed: [7, 11],
+        });
+        let nobody = ShardId(2);
+        let input = b"get a\r\n".repeat(LOOK_AHEAD_KEYS + 1);
+        let mut ahead = LookAhead::new();
+        assert!(ahead.is_used_up(&input));
+        ahead.over_lines(&input, &shard, Routing::new(2), nobody);
+        for line in 0..LOOK_AHEAD_KEYS {
+            assert!(!ahead.is_used_up(&input[line * 7..]), "line {line}");
+        }
+        assert!(ahead.is_used_up(&input[LOOK_AHEAD_KEYS * 7..]));
+    }
 }
