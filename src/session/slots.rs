@@ -10,6 +10,9 @@ use crate::protocol::Output;
 /// The number of a slot: counts up over the life of the conversation.
 pub type SlotNumber = u64;
 
+/// Places of the queue that an idle conversation keeps memory for.
+const PLACES_KEPT_MAX: usize = 32;
+
 #[derive(Debug)]
 enum Slot {
     /// Nothing of it is there.
@@ -129,6 +132,9 @@ impl Slots {
             self.queued -= output.len();
             self.out.append(output);
         }
+        if self.queue.is_empty() && self.queue.capacity() > PLACES_KEPT_MAX {
+            self.queue = VecDeque::new();
+        }
     }
 }
 
@@ -179,5 +185,18 @@ mod tests {
         slots.complete(second, &mut Output::default());
         assert_eq!(slots.out().to_vec(), b"a1 a2 b1 b2 c");
         assert_eq!(slots.buffered(), slots.out().len());
+    }
+
+    #[test]
+    fn an_empty_queue_holds_little() {
+        let mut slots = Slots::default();
+        for _ in 0..1000 {
+            slots.reserve();
+        }
+        for slot in 0..1000 {
+            slots.complete(slot, &mut part("x"));
+        }
+        assert!(slots.queue.capacity() <= PLACES_KEPT_MAX);
+        assert_eq!(slots.reserve(), 1000);
     }
 }
