@@ -92,7 +92,9 @@ impl Conversation<'_> {
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
         self.session.outstanding -= 1;
-        self.lend_buffer();
+        if letter.slot.is_some() {
+            self.lend_buffer();
+        }
         match letter.task {
             Task::One { .. } => {
                 if let Some(slot) = letter.slot {

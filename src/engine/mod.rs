@@ -10,6 +10,9 @@ mod look_ahead;
 mod node;
 mod report;
 
+#[cfg(test)]
+mod tests;
+
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -189,6 +192,7 @@ impl Engine {
             self.node.return_buffer(buffer);
         }
         let Some(connection) = find(&mut self.connections, id) else { return };
+        connection.last_active_ms = now.monotonic_ms;
         let sent = std::mem::take(&mut connection.session.unsent);
         self.node.counters.bytes_written += sent as u64;
         self.resume(id);
@@ -244,13 +248,13 @@ impl Engine {
         self.idle_check_ms = now.monotonic_ms + 500;
         for index in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[index]
-                && !connection.session.abandoned
+                && !connection.session.closing
+                && !connection.queued
                 && connection.session.is_idle()
+                && connection.session.backlog() == 0
                 && now.monotonic_ms.saturating_sub(connection.last_active_ms) > timeout_ms
             {
-                // A client that does not read its replies is idle too: they are not waited for.
                 connection.session.close();
-                connection.session.abandoned = true;
                 self.node.counters.idle_kicks += 1;
                 let id = connection.id;
                 self.mark_changed(id);

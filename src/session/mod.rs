@@ -44,8 +44,6 @@ pub struct Session {
     pub input_over: bool,
     /// No further request is run; the conversation ends when the replies to those before are sent.
     pub closing: bool,
-    /// The conversation ends now, whether its replies are sent or not.
-    pub abandoned: bool,
 }
 
 impl Session {
@@ -63,7 +61,6 @@ impl Session {
             unsent: 0,
             input_over: false,
             closing: false,
-            abandoned: false,
         }
     }
 
@@ -90,9 +87,9 @@ impl Session {
         self.outstanding == 0 && self.parked.is_empty() && self.multiget.is_none() && self.gather.is_none()
     }
 
-    /// Whether the conversation is over and everything has been sent, or never will be.
+    /// Whether the conversation is over and everything has been sent.
     pub fn is_finished(&self) -> bool {
-        self.abandoned || (self.closing && self.is_idle() && self.backlog() == 0)
+        self.closing && self.is_idle() && self.backlog() == 0
     }
 
     /// Whether the socket should be read. `runs_later` says that the session has requests waiting for their turn.

@@ -1,0 +1,106 @@
+//! What the engine keeps for a connection between its requests.
+
+use super::*;
+use crate::terms::Key;
+
+#[derive(Debug)]
+struct NoFacts;
+
+impl FactSource for NoFacts {
+    fn facts(&self, _: Now) -> ProcessFacts<'_> {
+        ProcessFacts::default()
+    }
+
+    fn verbosity(&self) -> u32 {
+        0
+    }
+}
+
+const NOW: Now = Now { monotonic_ms: 10_000, unix_ms: 1_800_000_000_000 };
+const CLIENT: ConnectionId = ConnectionId { index: 0, generation: 0 };
+
+/// Core `id` of two.
+fn core(id: u16) -> Engine {
+    let config = EngineConfig {
+        shard: ShardConfig {
+            id: ShardId(id),
+            shards: 2,
+            memory_limit: 8 << 20,
+            item_size_max: 1 << 20,
+            evict: true,
+            cas: true,
+            hash_seed: [7, 11],
+        },
+        requests_per_turn: 512,
+        strict_order: false,
+        flush_enabled: true,
+        shutdown_enabled: false,
+        idle_timeout_ms: Some(60_000),
+        version: "test",
+        settings: Vec::new(),
+        listeners: Vec::new(),
+        facts: Arc::new(NoFacts),
+    };
+    Engine::new(config, NOW)
+}
+
+/// Core 0 with a client, and core 1.
+fn cores_and_client() -> (Engine, Engine) {
+    let mut home = core(0);
+    let address = ([127, 0, 0, 1], 11211).into();
+    home.open(CLIENT, Peer { descriptor: 3, remote: address, local: address }, NOW);
+    (home, core(1))
+}
+
+/// A key that core `owner` owns.
+fn key_of(home: &Engine, owner: u16) -> String {
+    let owned = |key: &String| home.node.routing.owner(Key::new(key.as_bytes()).unwrap()) == ShardId(owner);
+    (0..).map(|number| format!("k{number}")).find(owned).unwrap()
+}
+
+/// Brings all letters to core 1 and home again.
+fn carry(home: &mut Engine, away: &mut Engine) {
+    for letter in std::mem::take(home.outbox(ShardId(1))) {
+        away.deliver(letter, NOW);
+    }
+    for letter in std::mem::take(away.outbox(ShardId(0))) {
+        home.deliver(letter, NOW);
+    }
+}
+
+fn session(engine: &mut Engine) -> &mut Session {
+    &mut find(&mut engine.connections, CLIENT).unwrap().session
+}
+
+#[test]
+fn a_connection_without_a_reply_to_write_keeps_no_buffer() {
+    let (mut home, mut away) = cores_and_client();
+    home.sent(CLIENT, Some(Vec::with_capacity(4096)), NOW);
+    let far = key_of(&home, 1);
+    home.receive(CLIENT, format!("set {far} 0 0 1 noreply\r\nv\r\n").as_bytes(), NOW);
+    carry(&mut home, &mut away);
+    assert_eq!(session(&mut home).outstanding, 0);
+    assert!(!session(&mut home).slots.out().has_buffer());
+}
+
+#[test]
+fn a_connection_is_not_idle_while_its_replies_are_being_read() {
+    let (mut home, mut away) = cores_and_client();
+    let near = key_of(&home, 0);
+    let value = vec![b'v'; 1 << 20];
+    home.receive(CLIENT, format!("set {near} 0 0 {} noreply\r\n", value.len()).as_bytes(), NOW);
+    home.receive(CLIENT, &[&value[..], b"\r\n"].concat(), NOW);
+    home.receive(CLIENT, format!("get {near}\r\nversion\r\n").as_bytes(), NOW);
+    carry(&mut home, &mut away);
+    assert!(home.take_output(CLIENT).is_some());
+    let later = Now { monotonic_ms: NOW.monotonic_ms + 100_000, ..NOW };
+    home.tick(later);
+    home.sent(CLIENT, None, later);
+    assert!(home.wants(CLIENT).read, "a slow reader is taken for idle");
+    assert!(matches!(home.take_output(CLIENT), Some(Outgoing::Single(reply)) if reply == b"VERSION test\r\n"));
+    home.sent(CLIENT, None, later);
+    home.tick(Now { monotonic_ms: later.monotonic_ms + 59_000, ..later });
+    assert!(!home.wants(CLIENT).close, "it has just taken its reply");
+    home.tick(Now { monotonic_ms: later.monotonic_ms + 61_000, ..later });
+    assert!(home.wants(CLIENT).close);
+}
