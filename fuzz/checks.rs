@@ -1,0 +1,120 @@
+//! What the fuzz targets check; `tests/fuzz_corpus.rs` checks the same without a fuzzer. Whoever includes this file has
+//! `tests/common/cluster.rs` as `cluster` beside it.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "a check panics when it fails; not every target uses all of it")]
+
+use ringcached::limits::{
+    INPUT_BACKLOG_MAX, LINE_LEN_MAX, MULTIGET_WINDOW_KEYS, OUTPUT_BACKLOG_MAX, SHARED_VALUE_LEN_MIN,
+    VALUE_LEN_ANNOUNCED_MAX,
+};
+use ringcached::protocol::{Keys, Parsed, Request, text};
+
+use crate::cluster::{Client, Cluster, Random, config};
+
+/// Values above this are too large for an item: little, so that small inputs get there.
+const VALUE_LEN_MAX: usize = 20_000;
+/// More than the longest reply to one request that shows no values: statistics.
+const REPORT_LEN_MAX: usize = 64 << 10;
+/// A read of a driver.
+const READ_LEN_MAX: usize = 4096;
+
+/// The first byte seeds the cuts, the second chooses one core or three, the rest is what a client sends. However it is
+/// cut nothing panics, backlogs stay within their limits, and the replies are those to the input in one piece.
+pub(crate) fn text_stream(data: &[u8]) {
+    let [seed, cores, stream @ ..] = data else { return };
+    let cores = if cores % 2 == 0 { 1 } else { 3 };
+    let (cut, cut_closed) = cut_at_random(cores, u64::from(*seed), stream);
+    let mut cluster = new_cluster(cores);
+    let client = cluster.connect(0);
+    let whole = cluster.exchange(client, stream);
+    assert_eq!(cluster.is_closed(client), cut_closed, "the cuts decide whether the connection is closed");
+    // Statistics count reads and bytes as they come.
+    if !stream.windows(5).any(|word| word == b"stats") {
+        assert!(whole == cut, "whole: {}\ncut: {}", whole.escape_ascii(), cut.escape_ascii());
+    }
+    cluster.engines.iter().for_each(|engine| engine.shard().verify());
+}
+
+fn new_cluster(cores: u16) -> Cluster {
+    let mut config = config();
+    config.shard.item_size_max = VALUE_LEN_MAX;
+    Cluster::new(cores, &config)
+}
+
+/// Sends `stream` in reads of random length, as a driver does: only while the engine wants to read. Between reads
+/// letters are delivered or not, and the client takes its replies or not.
+fn cut_at_random(cores: u16, seed: u64, stream: &[u8]) -> (Vec<u8>, bool) {
+    let mut random = Random(seed);
+    let mut cluster = new_cluster(cores);
+    let client = cluster.connect(0);
+    let line_len_max = stream.split(|&byte| byte == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+    let most = [3, 40, READ_LEN_MAX][random.below(3)];
+    let mut received = Vec::new();
+    let mut rest = stream;
+    while !rest.is_empty() {
+        if !cluster.is_read(client) {
+            if cluster.is_closed(client) {
+                break;
+            }
+            received.extend(cluster.exchange(client, b""));
+            // Nothing stands in the way any more: either it is read again, or it is over.
+            assert!(cluster.is_read(client) || cluster.is_closed(client), "a connection is stuck");
+            continue;
+        }
+        let (read, behind) = rest.split_at(rest.len().min(1 + random.below(most)));
+        rest = behind;
+        cluster.send(client, read);
+        if random.once(2) {
+            cluster.settle();
+        }
+        check_backlog(&mut cluster, client, line_len_max);
+        if random.once(20) {
+            received.extend(cluster.receive(client));
+        }
+    }
+    received.extend(cluster.exchange(client, b""));
+    (received, cluster.is_closed(client))
+}
+
+fn check_backlog(cluster: &mut Cluster, client: Client, line_len_max: usize) {
+    let (input, output) = cluster.engines[client.core].backlog(client.id);
+    // An unfinished line (a get may be long) or small value, what may wait, and the read that went beyond.
+    let input_max = LINE_LEN_MAX.max(line_len_max) + SHARED_VALUE_LEN_MIN + INPUT_BACKLOG_MAX + READ_LEN_MAX;
+    assert!(input <= input_max, "{input} bytes of input wait, at most {input_max} may");
+    let value_max = VALUE_LEN_MAX + 512;
+    let output_max = OUTPUT_BACKLOG_MAX + MULTIGET_WINDOW_KEYS * value_max + REPORT_LEN_MAX;
+    assert!(output <= output_max, "{output} bytes of output wait, at most {output_max} may");
+}
+
+/// No line makes the parser panic, and what it lets pass is legal.
+pub(crate) fn text_request(data: &[u8]) {
+    for line in data.split_inclusive(|&byte| byte == b'\n') {
+        // Whoever looks for the end of a line asks this about its beginning.
+        let may_grow = text::request::may_grow(line);
+        match text::request::parse(line) {
+            Parsed::Request(Request::Retrieve(_, keys)) => check_keys(line, keys),
+            Parsed::Request(Request::Change { key, .. }) => check_key(line, key.as_bytes()),
+            Parsed::Request(Request::Store(head)) => {
+                check_key(line, head.key.as_bytes());
+                assert!(head.value_len as u64 <= VALUE_LEN_ANNOUNCED_MAX);
+                assert!(!may_grow);
+            }
+            Parsed::Skip { bytes, .. } => assert!((2..=VALUE_LEN_ANNOUNCED_MAX + 2).contains(&(bytes as u64))),
+            _ => {}
+        }
+    }
+}
+
+fn check_keys(line: &[u8], keys: Keys<'_>) {
+    let mut count = 0;
+    for key in keys {
+        check_key(line, key.as_bytes());
+        count += 1;
+    }
+    assert!(count > 0, "no keys in {}", line.escape_ascii());
+}
+
+fn check_key(line: &[u8], key: &[u8]) {
+    let legal = (1..=250).contains(&key.len()) && !key.iter().any(|byte| b" \n".contains(byte));
+    assert!(legal, "a key of {}", line.escape_ascii());
+}

@@ -1,0 +1,9 @@
+//! Arbitrary lines into the parser.
+#![no_main]
+
+#[path = "../../tests/common/cluster.rs"]
+mod cluster;
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::text_request(data));

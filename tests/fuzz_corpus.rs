@@ -1,0 +1,155 @@
+//! What the fuzz targets check, without a fuzzer: over their corpus, and over random inputs made of the protocol's own
+//! words. A crash found by a fuzzer becomes a file of the corpus.
+//!
+//! `RINGCACHED_SEED=n` runs one random input alone.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../fuzz/checks.rs"]
+mod checks;
+#[path = "common/cluster.rs"]
+mod cluster;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use cluster::{Random, seeds};
+
+/// Runs a check over the committed inputs of a target.
+fn over_corpus(target: &str, check: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        let data = fs::read(&path).unwrap();
+        let name = path.file_name().unwrap().display();
+        assert!(catch_unwind(|| check(&data)).is_ok(), "{target}: {name}");
+        count += 1;
+    }
+    assert!(count > 3, "{target}: {count} files");
+}
+
+/// Runs a check over random inputs.
+fn over_random_inputs(count: u64, check: fn(&[u8])) {
+    for seed in seeds(count) {
+        let data = input(&mut Random(seed));
+        assert!(catch_unwind(AssertUnwindSafe(|| check(&data))).is_ok(), "seed {seed}: {}", data.escape_ascii());
+    }
+}
+
+const VERBS: [&str; 24] = [
+    "get",
+    "gets",
+    "gat",
+    "gats",
+    "set",
+    "add",
+    "replace",
+    "append",
+    "prepend",
+    "cas",
+    "delete",
+    "incr",
+    "decr",
+    "touch",
+    "flush_all",
+    "version",
+    "verbosity",
+    "stats",
+    "stats reset",
+    "cache_memlimit",
+    "shutdown",
+    "quit",
+    "mg",
+    "GET",
+];
+const WORDS: [&str; 26] = [
+    "a",
+    "b",
+    "key",
+    "0",
+    "1",
+    "2",
+    "3",
+    "10",
+    "-1",
+    "64",
+    "17000",
+    "30000",
+    "4294967296",
+    "2592001",
+    "2147483645",
+    "2147483646",
+    "18446744073709551615",
+    "18446744073709551616",
+    "noreply",
+    "noreply",
+    "HTTP/1.1",
+    "",
+    "+1",
+    "x",
+    "reset",
+    "settings",
+];
+const ENDS: [&[u8]; 5] = [b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"];
+
+/// Lines of words, among them storage requests that mean it, long runs of a byte, and bytes of any kind.
+fn input(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![byte(random), byte(random)];
+    for _ in 0..=random.below(25) {
+        match random.below(12) {
+            0 => (0..random.below(12)).for_each(|_| data.push(byte(random))),
+            1 => {
+                let (byte, len) = (b"k v\n0"[random.below(5)], [20, 251, 2050][random.below(3)]);
+                data.resize(data.len() + len, byte);
+            }
+            2..6 => {
+                let lens = if random.once(10) { [17_000, 20_001, 20_000, 16_384] } else { [0, 1, 3, 300] };
+                let len = lens[random.below(4)];
+                let (verb, key) = (VERBS[4 + random.below(5)], WORDS[random.below(3)]);
+                let noreply = if random.once(3) { " noreply" } else { "" };
+                data.extend_from_slice(format!("{verb} {key} 0 0 {len}{noreply}\r\n").as_bytes());
+                data.resize(data.len() + len, b'7');
+                data.extend_from_slice(ENDS[random.below(5)]);
+            }
+            6 => {
+                let keys = ["a ", "b ", "none "][random.below(3)].repeat(random.below(200));
+                data.extend_from_slice(format!("get key {keys}\r\n").as_bytes());
+            }
+            _ => {
+                data.extend_from_slice(VERBS[random.below(VERBS.len())].as_bytes());
+                for _ in 0..random.below(7) {
+                    data.push(b' ');
+                    data.extend_from_slice(WORDS[random.below(WORDS.len())].as_bytes());
+                }
+                data.extend_from_slice(ENDS[random.below(5)]);
+            }
+        }
+    }
+    data
+}
+
+fn byte(random: &mut Random) -> u8 {
+    u8::try_from(random.below(256)).unwrap()
+}
+
+#[test]
+fn streams_of_the_corpus() {
+    over_corpus("text_stream", checks::text_stream);
+}
+
+#[test]
+fn requests_of_the_corpus() {
+    over_corpus("text_request", checks::text_request);
+}
+
+#[test]
+fn random_streams() {
+    over_random_inputs(1000, checks::text_stream);
+}
+
+#[test]
+fn random_requests() {
+    over_random_inputs(4000, checks::text_request);
+}
