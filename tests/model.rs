@@ -351,3 +351,22 @@ fn four_engines_without_memory_forget_only_what_they_evict() {
         "nothing was evicted: the test tests nothing"
     );
 }
+
+/// Found by the tests above: every storage verb used to take the old item away, memcached does so for `set` only.
+#[test]
+fn only_a_set_that_is_too_large_takes_the_old_item_away() {
+    for cores in [1, 4] {
+        let mut config = config();
+        config.shard.item_size_max = 10;
+        let mut cluster = Cluster::new(cores, &config);
+        let client = cluster.connect(0);
+        for verb in ["add", "replace", "append", "prepend", "cas", "set"] {
+            let unique = if verb == "cas" { " 1" } else { "" };
+            let requests = format!("set k 0 0 1\r\nv\r\n{verb} k 0 0 11{unique}\r\nelevenbytes\r\nget k\r\n");
+            let replies = String::from_utf8(cluster.exchange(client, requests.as_bytes())).unwrap();
+            let left = if verb == "set" { "" } else { "VALUE k 0 1\r\nv\r\n" };
+            let expected = format!("STORED\r\nSERVER_ERROR object too large for cache\r\n{left}END\r\n");
+            assert_eq!(replies, expected, "{verb} on {cores} cores");
+        }
+    }
+}

@@ -55,7 +55,7 @@ fn cores_and_client() -> (Engine, Engine) {
 /// A key that core `owner` owns.
 fn key_of(home: &Engine, owner: u16) -> String {
     let owned = |key: &String| home.node.routing.owner(Key::new(key.as_bytes()).unwrap()) == ShardId(owner);
-    (0..).map(|number| format!("k{number}")).find(owned).unwrap()
+    (0..10_000).map(|number| format!("k{number}")).find(owned).unwrap()
 }
 
 /// Brings all letters to core 1 and home again.

@@ -108,9 +108,10 @@ impl Oracle {
 
     fn store(&mut self, verb: &str, key: &str, new: Item, unique: Option<u64>) -> &'static str {
         if new.value.len() > self.value_len_max {
-            // Of the server as it is. Memcached takes the old item away for `set` only (PROTOCOL §2); for
-            // `replace`, `append`, `prepend`, `add` and `cas` it stays.
-            self.items.remove(key);
+            // Who says `set` believes the old item replaced.
+            if verb == "set" {
+                self.items.remove(key);
+            }
             return "SERVER_ERROR object too large for cache";
         }
         let present = self.items.get_mut(key);
