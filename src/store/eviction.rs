@@ -39,8 +39,10 @@ impl Shard {
                 self.items.shrink_tables();
                 continue;
             }
-            // What readers pin would still be there when everything else is gone: then nobody shall go for it.
-            if self.items.bytes_fixed().saturating_add(charge) > self.config.memory_limit {
+            // What would still be there when everything else is gone: then nobody shall go for it. The tables shrink for
+            // a newcomer, what readers pin does not.
+            let fixed = if newcomer.is_some() { self.items.bytes_fixed_min() } else { self.items.bytes_fixed() };
+            if fixed.saturating_add(charge) > self.config.memory_limit {
                 return Err(StoreOutcome::OutOfMemory);
             }
             let looks = if self.config.evict { DEAD_LOOKS_EVICTING } else { DEAD_LOOKS_REFUSING };
@@ -59,6 +61,11 @@ impl Shard {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether the tables, as large as they are, leave too little for an item that is charged `charge`.
+    pub(super) fn tables_are_in_the_way(&self, charge: usize) -> bool {
+        self.items.bytes_fixed().saturating_add(charge) > self.config.memory_limit
     }
 
     /// Evicts down to the limit, `-M` or not, after the limit has come down. What readers hold follows in later ticks.

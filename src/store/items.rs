@@ -52,6 +52,11 @@ impl Items {
         self.slots.bytes() + self.index.bytes() + self.pinned.bytes()
     }
 
+    /// What is left of [`Items::bytes_fixed`] once the tables are as small as for one item.
+    pub(super) const fn bytes_fixed_min(&self) -> usize {
+        Self::tables_bytes_min() + self.pinned.bytes()
+    }
+
     /// Bytes of the tables for one item.
     pub(super) const fn tables_bytes_min() -> usize {
         SlotTable::bytes_min() + Index::bytes_min()

@@ -225,6 +225,13 @@ impl Shard {
             (StoreMode::Cas(wanted), Some(id)) if !self.is_version(id, wanted) => return StoreOutcome::Exists,
             (StoreMode::Append, Some(id)) => self.join(id, End::Back, &value, now),
             (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &value, now),
+            // The tables shrink only for an item that comes anew.
+            (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id))
+                if self.tables_are_in_the_way(Payload::charge_for(key.as_bytes().len(), value.len())) =>
+            {
+                self.items.remove(id);
+                self.insert(key, hash, flags, deadline, value, now)
+            }
             (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id)) => {
                 let stored = self.overwrite(id, key, value, now);
                 if stored.is_ok() {

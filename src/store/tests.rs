@@ -433,3 +433,21 @@ fn large_values_after_small_ones_get_the_tables_memory() {
     assert!(bench.shard.stats().hash_bytes < tables_full / 3);
     assert!(matches!(bench.get("large 4"), Lookup::Hit(_)));
 }
+
+#[test]
+fn a_value_larger_than_what_the_tables_leave_gets_their_memory() {
+    for key in ["large", "tiny 7"] {
+        let mut bench = Bench::new(ShardConfig { item_size_max: 2 << 20, ..config(4 << 20) });
+        for number in 0..40_000_u32 {
+            let name = format!("tiny {number}");
+            let name = Key::new(name.as_bytes()).unwrap();
+            let hash = bench.shard.hash(name);
+            bench.shard.store(StoreMode::Set, name, hash, Flags(0), Deadline::NEVER, Incoming::Slice(b""), START);
+        }
+        bench.set("tiny 7", b"");
+        let outcome = bench.store(StoreMode::Set, key, &vec![b'v'; 2 << 20]);
+        assert!(matches!(outcome, StoreOutcome::Stored(_)), "{key}: {outcome:?}");
+        assert_eq!(bench.value(key).len(), 2 << 20);
+        bench.shard.verify();
+    }
+}
