@@ -54,7 +54,6 @@ pub(crate) enum Op {
     /// A send that is over when the call that submitted it returns, and reports only when it was not whole.
     SoftSend,
     Doorbell,
-    Park,
 }
 
 /// A submission's `user_data`: operation (8 bits), generation (24), index (32).
@@ -68,8 +67,8 @@ impl Token {
     }
 
     pub(crate) fn op(self) -> Op {
-        const OPS: [Op; 8] =
-            [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell, Op::Park];
+        const OPS: [Op; 7] =
+            [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell];
         OPS.get((self.0 >> 56) as usize).copied().unwrap_or(Op::Ignored)
     }
 
@@ -89,9 +88,7 @@ mod tests {
 
     #[test]
     fn a_token_brings_back_what_went_in() {
-        for op in
-            [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell, Op::Park]
-        {
+        for op in [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell] {
             for (index, generation) in [(0, 0), (u32::MAX, ConnId::GENERATION_MASK), (7, 9)] {
                 let id = ConnId::new(index, generation);
                 assert_eq!(id.token(op).op(), op);

@@ -4,7 +4,7 @@
 //! operation's last completion has been taken from the queue, and cannot be reached from outside meanwhile:
 //! - outgoing bytes move into `lent` and come out again with the completion;
 //! - buffers for incoming bytes belong to [`Buffers`], which lends out only what a completion has named;
-//! - the park timeout is written by this thread between two calls only; the constants, by nobody.
+//! - the constants are written by nobody.
 //!
 //! `in_flight` counts the operations that may touch such memory. Dropping cancels them and waits; what will not end in
 //! time is leaked, never freed.
@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
@@ -24,7 +23,6 @@ use crate::buffers::{Buffers, Filled, GROUP};
 use crate::ids::{ConnId, Op, Token};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
-use crate::sys;
 
 /// How long accepting pauses after a failure that would only repeat.
 static ACCEPT_PAUSE: Timespec = Timespec::new().nsec(50_000_000);
@@ -39,13 +37,11 @@ const DROP_WAIT: Duration = Duration::from_millis(20);
 /// How to enter the kernel.
 #[derive(Clone, Copy)]
 pub(crate) enum Enter {
-    /// Come back at once, with whatever there is.
+    /// Come back at once, with whatever there is. The kernel runs only about twenty pieces of deferred work for it, which
+    /// is as good while turns follow each other.
     Poll,
     /// Come back when something completes, after this time at the latest.
     Wait(Duration),
-    /// Come back at once, but not before all deferred work is run. A poll runs only about twenty pieces of it, which is
-    /// as good while turns follow each other.
-    Drain,
 }
 
 /// What the kernel reported, except sends.
@@ -83,9 +79,6 @@ pub(crate) struct Kernel {
     completions: Vec<Completion>,
     sends: Vec<SendOver>,
     in_flight: usize,
-    eventfd: OwnedFd,
-    park_timeout: NonNull<Timespec>,
-    park_armed: Option<Duration>,
 }
 
 impl Kernel {
@@ -93,11 +86,8 @@ impl Kernel {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(options.completion_entries).setup_clamp().setup_submit_all();
         builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun();
-        let mut uring: IoUring = builder.build(options.entries)?;
+        let uring: IoUring = builder.build(options.entries)?;
         let buffers = Buffers::register(&uring.submitter(), options.buffers, options.buffer_len)?;
-        let eventfd = sys::eventfd()?;
-        uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
-        uring.completion().disable_eventfd();
         uring.submitter().register_ring_fd()?;
         Ok(Kernel {
             uring,
@@ -108,23 +98,7 @@ impl Kernel {
             completions: Vec::new(),
             sends: Vec::new(),
             in_flight: 0,
-            eventfd,
-            park_timeout: NonNull::from(Box::leak(Box::new(Timespec::new()))),
-            park_armed: None,
         })
-    }
-
-    pub(crate) fn eventfd(&self) -> &OwnedFd {
-        &self.eventfd
-    }
-
-    /// From now on the eventfd is signalled when work arrives where there was none.
-    pub(crate) fn enable_eventfd(&mut self) {
-        self.uring.completion().enable_eventfd();
-    }
-
-    pub(crate) fn disable_eventfd(&mut self) {
-        self.uring.completion().disable_eventfd();
     }
 
     pub(crate) fn buffers(&self) -> &Buffers {
@@ -199,33 +173,8 @@ impl Kernel {
         unsafe { self.push(write.flags(squeue::Flags::SKIP_SUCCESS), Token::plain(Op::Ignored, 0)) };
     }
 
-    /// Sees to it that something completes within `limit` from now.
-    pub(crate) fn arm_park_timeout(&mut self, limit: Duration) {
-        if self.park_armed.is_some_and(|armed| armed <= limit) {
-            return;
-        }
-        let token = Token::plain(Op::Park, 0);
-        // SAFETY: the kernel reads the value only inside a call made by this thread, so there is no one to race with,
-        // and it is freed only after the last such call.
-        unsafe { self.park_timeout.write(Timespec::from(limit)) };
-        let timeout = self.park_timeout.as_ptr().cast_const();
-        let entry = if self.park_armed.is_some() {
-            opcode::TimeoutUpdate::new(token.0, timeout).build().flags(squeue::Flags::SKIP_SUCCESS)
-        } else {
-            opcode::Timeout::new(timeout).build()
-        };
-        let token = if self.park_armed.is_some() { Token::plain(Op::Ignored, 0) } else { token };
-        self.park_armed = Some(limit);
-        // SAFETY: as above.
-        unsafe { self.push(entry, token) };
-    }
-
-    pub(crate) fn is_park_timeout_armed(&self) -> bool {
-        self.park_armed.is_some()
-    }
-
     /// Whether something waits to be submitted.
-    pub(crate) fn is_pending(&mut self) -> bool {
+    fn is_pending(&mut self) -> bool {
         !self.backlog.is_empty() || !self.uring.submission().is_empty()
     }
 
@@ -243,9 +192,7 @@ impl Kernel {
         let how = if self.backlog.is_empty() { how } else { Enter::Poll };
         let result = match how {
             Enter::Poll => self.get_events(),
-            Enter::Wait(limit) => self.wait(1, limit),
-            // The kernel runs as many pieces of work as it is asked to wait for completions.
-            Enter::Drain => self.wait(self.uring.params().cq_entries() as usize, Duration::ZERO),
+            Enter::Wait(limit) => self.wait(limit),
         };
         tolerate(result)?;
         self.collect()
@@ -286,9 +233,9 @@ impl Kernel {
         }
     }
 
-    fn wait(&mut self, completions: usize, limit: Duration) -> io::Result<usize> {
+    fn wait(&mut self, limit: Duration) -> io::Result<usize> {
         let limit = Timespec::from(limit);
-        self.uring.submitter().submit_with_args(completions, &SubmitArgs::new().timespec(&limit))
+        self.uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit))
     }
 
     /// Submits and runs deferred work without waiting. `submit` alone would leave that work where it is.
@@ -347,7 +294,6 @@ impl Kernel {
                     }
                 }
                 Op::Doorbell => self.completions.push(Completion::Doorbell { result, more }),
-                Op::Park => self.park_armed = None,
             }
         }
     }
@@ -401,11 +347,7 @@ impl Drop for Kernel {
         }
         // An error leaves the buffers registered until the ring goes, a moment later; no operation uses them.
         let _ = self.uring.submitter().unregister_buf_ring(GROUP);
-        // SAFETY: nothing is in flight or queued, so the kernel touches neither the buffers nor the duration again.
-        // `buffers` is not used after this, and the duration was made by `Box::leak`.
-        unsafe {
-            ManuallyDrop::drop(&mut self.buffers);
-            drop(Box::from_raw(self.park_timeout.as_ptr()));
-        }
+        // SAFETY: nothing is in flight or queued, so the kernel does not touch the buffers again, nor does anything here.
+        unsafe { ManuallyDrop::drop(&mut self.buffers) };
     }
 }

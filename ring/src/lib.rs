@@ -13,7 +13,7 @@
 //! - `ring`: the rules between calls, events and turns; `slot`: what is known of one connection. No `unsafe` there
 //! - `kernel`: the submission and completion queues and the owner of all lent memory
 //! - `outgoing`: bytes on their way out; `buffers`: the ring of buffers that incoming bytes land in
-//! - `pool`: memory kept for the next send; `sys`: the three system calls that have no ring operation
+//! - `pool`: memory kept for the next send; `sys`: the system calls that have no ring operation
 
 mod buffers;
 mod event;

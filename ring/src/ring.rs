@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use crate::event::{Chunk, Event, Received, Wait};
 use crate::ids::{ConnId, DoorbellId, ListenerId, Op, Token};
@@ -13,9 +12,6 @@ use crate::outgoing::Outgoing;
 use crate::pool::Pool;
 use crate::slot::{Reading, Receiving, Sending, Slot};
 use crate::sys;
-
-/// How often a thread that wants to park looks again while it finds its own work to submit.
-const PARK_ATTEMPTS_MAX: usize = 16;
 
 /// One thread's ring: its listeners, its connections, and what is under way on them.
 ///
@@ -252,7 +248,7 @@ impl Ring {
         self.free_if_over(id);
     }
 
-    // Doorbells and parking
+    // Doorbells
 
     /// Watches an eventfd that other threads write to: [`Doorbell`](Event::Doorbell). A ring watches one. The eventfd's
     /// count is never read, only its writes are noticed.
@@ -279,36 +275,6 @@ impl Ring {
     /// If the name is another ring's and unknown here.
     pub fn ring_doorbell(&mut self, doorbell: DoorbellId) {
         self.kernel.ring_doorbell(self.doorbells[doorbell.0].as_fd());
-    }
-
-    /// The eventfd that becomes readable when work arrives for a parked thread; a duplicate serves as well. It is
-    /// silent except between [`prepare_to_park`](Ring::prepare_to_park) and [`after_park`](Ring::after_park).
-    pub fn eventfd(&self) -> BorrowedFd<'_> {
-        self.kernel.eventfd().as_fd()
-    }
-
-    /// Prepares the thread to sleep on the [`eventfd`](Ring::eventfd) instead of in a turn. It will be signalled within
-    /// about `limit` in any case. Tells whether there is something to do instead: then do not park. Either way call
-    /// [`after_park`](Ring::after_park) before the next turn.
-    pub fn prepare_to_park(&mut self, limit: Duration) -> io::Result<bool> {
-        // The order matters. The kernel signals only when its list of work goes from empty to non-empty: work that
-        // arrived before signals were enabled must be taken out after, or it would never signal.
-        self.kernel.enable_eventfd();
-        for _ in 0..PARK_ATTEMPTS_MAX {
-            self.kernel.arm_park_timeout(limit);
-            if self.step(Enter::Drain)? > 0 {
-                return Ok(true);
-            }
-            if !self.kernel.is_pending() && self.kernel.is_park_timeout_armed() && !self.can_feed_starved() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Silences the [`eventfd`](Ring::eventfd) again. The thread that slept has read it, or will find it readable.
-    pub fn after_park(&mut self) {
-        self.kernel.disable_eventfd();
     }
 
     // The turn

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "libc calls; each block says why its arguments are valid")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Takes `O_NONBLOCK` off a socket: on such a file the kernel answers "try again" instead of waiting in the ring.
 pub(crate) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -28,14 +28,6 @@ fn change_flags(fd: BorrowedFd<'_>, change: impl Fn(i32) -> i32) -> io::Result<(
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: shutdown takes no pointer.
     checked(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) }).map(|_| ())
-}
-
-/// A new eventfd, blocking, closed on exec.
-pub(crate) fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: eventfd takes no pointer.
-    let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
-    // SAFETY: the call succeeded, so `fd` is open and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn checked(result: i32) -> io::Result<i32> {

@@ -1,4 +1,4 @@
-//! Coming and going: slots, closing, doorbells, parking, and the end of the ring itself.
+//! Coming and going: slots, closing, doorbells, and the end of the ring itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -123,55 +123,6 @@ fn a_doorbell_rings_from_another_thread_and_back() {
         turn_until(&mut ring, |_, event| matches!(event, Event::Doorbell));
     }
     other.join().unwrap();
-}
-
-#[test]
-fn a_parked_thread_wakes_for_work_and_for_the_time_limit() {
-    let mut ring = ring();
-    let (id, mut peer) = pair(&mut ring);
-    ring.read(id);
-    let eventfd = EventFdReader(ring.eventfd().try_clone_to_owned().unwrap());
-
-    let start = Instant::now();
-    assert!(!ring.prepare_to_park(Duration::from_secs(5)).unwrap());
-    let writer = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(30));
-        peer.write_all(b"wake").unwrap();
-        peer
-    });
-    eventfd.wait();
-    ring.after_park();
-    assert!(start.elapsed() >= Duration::from_millis(29) && start.elapsed() < Duration::from_secs(4));
-    turn_until(&mut ring, |ring, event| {
-        let Event::Received(received) = event else { panic!("unexpected {event:?}") };
-        assert_eq!(ring.bytes(&received), b"wake");
-        ring.release(received);
-        true
-    });
-
-    // The long timeout is still armed; a shorter one must win.
-    for _ in 0..3 {
-        let start = Instant::now();
-        assert!(!ring.prepare_to_park(Duration::from_millis(20)).unwrap());
-        eventfd.wait();
-        ring.after_park();
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-        ring.turn(Wait::Poll).unwrap();
-    }
-
-    // What is there already forbids parking.
-    let mut peer = writer.join().unwrap();
-    peer.write_all(b"more").unwrap();
-    assert!(ring.prepare_to_park(Duration::from_secs(5)).unwrap());
-    ring.after_park();
-}
-
-struct EventFdReader(OwnedFd);
-
-impl EventFdReader {
-    fn wait(&self) {
-        assert_eq!(nix::unistd::read(&self.0, &mut [0; 8]).unwrap(), 8);
-    }
 }
 
 #[test]
