@@ -126,7 +126,7 @@ impl Server {
         let server = Self { cores, bells, shared };
         for _ in &server.cores {
             if let Ok(Err(error)) = reports.recv() {
-                return Err(StartError::new(format!("cannot start a core: {error}")));
+                return Err(startup::explain_core(&error));
             }
         }
         Ok(server)

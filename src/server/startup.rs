@@ -114,6 +114,9 @@ fn raise_open_files(config: &Config) -> Result<(), StartError> {
 
 /// What glommio asks for before it makes an executor's rings.
 const LOCKED_MEMORY_MIN: u64 = 512 << 10;
+/// What one core's rings take where the kernel counts them, as Linux 6.18 does. Older ones ask for less, so a limit below
+/// this is no reason not to try.
+const LOCKED_MEMORY_PER_CORE: u64 = 1 << 20;
 
 fn raise_locked_memory(config: &Config) -> Result<(), StartError> {
     if config.lock_memory {
@@ -127,6 +130,9 @@ fn raise_locked_memory(config: &Config) -> Result<(), StartError> {
                 limit >> 10
             )))
         });
+    }
+    if raise(Resource::RLIMIT_MEMLOCK, LOCKED_MEMORY_PER_CORE * config.cores.len() as u64).is_ok() {
+        return Ok(());
     }
     raise(Resource::RLIMIT_MEMLOCK, LOCKED_MEMORY_MIN).map_err(|limit| {
         StartError::new(format!(
@@ -217,6 +223,15 @@ fn explain_ring(error: &io::Error, disabled: Option<&str>) -> StartError {
     })
 }
 
+/// Why a core could not be set up on its thread. The limit of locked memory can suffice for the ring that was tried and
+/// not for those of all cores.
+pub(super) fn explain_core(error: &io::Error) -> StartError {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => explain_ring(error, None),
+        _ => StartError::new(format!("cannot start a core: {error}")),
+    }
+}
+
 /// Like memcached: `-r` stays in the directory, where the dump shall go, and `-v` keeps standard error.
 fn go_to_background(config: &Config) -> Result<(), StartError> {
     unistd::daemon(config.core_dumps, config.verbosity > 0)
@@ -281,6 +296,14 @@ mod tests {
             let line = explain_ring(&io::Error::from_raw_os_error(errno), disabled).to_string();
             assert!(line.starts_with("ringcached: ") && line.contains(says) && !line.contains('\n'), "{line}");
         }
+    }
+
+    #[test]
+    fn a_core_without_memory_for_its_ring_says_what_to_raise() {
+        let line = explain_core(&io::Error::from_raw_os_error(libc::ENOMEM)).to_string();
+        assert!(line.contains("ulimit -l") && !line.contains('\n'), "{line}");
+        let line = explain_core(&io::Error::from_raw_os_error(libc::EMFILE)).to_string();
+        assert!(line.contains("cannot start a core"), "{line}");
     }
 
     #[test]
