@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -12,7 +13,7 @@ use tracing_subscriber::{Registry, fmt};
 /// The highest verbosity that makes a difference (`-vvv`).
 const VERBOSITY_MAX: u32 = 3;
 
-static FILTER: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts logging: warnings and errors, more with each `-v`.
 pub fn start(verbosity: u32) {
@@ -34,11 +35,14 @@ pub fn set_verbosity(verbosity: u32) -> u32 {
     verbosity
 }
 
-const fn level(verbosity: u32) -> LevelFilter {
-    match verbosity {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    }
+/// What is shown. The executor's library speaks of its own affairs only at the highest level: what of it matters to a
+/// user is said by us, in one line.
+fn level(verbosity: u32) -> Targets {
+    let (ours, executor) = match verbosity {
+        0 => (LevelFilter::WARN, LevelFilter::OFF),
+        1 => (LevelFilter::INFO, LevelFilter::OFF),
+        2 => (LevelFilter::DEBUG, LevelFilter::WARN),
+        _ => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    Targets::new().with_default(ours).with_target("glommio", executor)
 }

@@ -225,8 +225,8 @@ impl Shard {
             (StoreMode::Cas(wanted), Some(id)) if !self.is_version(id, wanted) => return StoreOutcome::Exists,
             (StoreMode::Append, Some(id)) => self.join(id, End::Back, &value, now),
             (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &value, now),
-            // The tables shrink only for an item that comes anew.
-            (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id))
+            // The tables shrink only for an item that comes anew, and only a `set` may lose the old one by trying.
+            (StoreMode::Set, Some(id))
                 if self.tables_are_in_the_way(Payload::charge_for(key.as_bytes().len(), value.len())) =>
             {
                 self.items.remove(id);
