@@ -12,7 +12,8 @@ use ringcached::routing::Routing;
 use ringcached::terms::{Key, ShardId};
 
 fn main() {
-    divan::main();
+    // So many that caches and branch predictors are warm and the timer does not count.
+    divan::Divan::default().sample_size(1000).config_with_args().main();
 }
 
 const KEYS: usize = 1000;

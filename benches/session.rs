@@ -10,7 +10,8 @@ use divan::counter::ItemsCount;
 use ringcached::engine::Outgoing;
 
 fn main() {
-    divan::main();
+    // So many that caches and branch predictors are warm and the timer does not count.
+    divan::Divan::default().sample_size(1000).config_with_args().main();
 }
 
 /// Enough that items come from memory rather than from the nearest cache.

@@ -12,7 +12,8 @@ use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, Valu
 use ringcached::terms::{Deadline, Flags, Key, KeyHash, Now, ShardId, StoreMode};
 
 fn main() {
-    divan::main();
+    // So many that caches and branch predictors are warm and the timer does not count.
+    divan::Divan::default().sample_size(1000).config_with_args().main();
 }
 
 /// The second is far more than the caches of a CPU hold.
