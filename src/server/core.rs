@@ -37,6 +37,8 @@ struct Socket {
     id: ConnId,
     /// Whether its receive is armed.
     reading: bool,
+    /// Whether the client has ended its side.
+    ended: bool,
     /// Whether its conversation is over and only the client's end of it is waited for.
     lingering: bool,
 }
@@ -156,9 +158,11 @@ impl Core {
             }
             Event::Accepted { listener, socket } => self.accepted(listener, socket, now),
             Event::Ended { id, error: None } => {
-                if self.is_lingering(id) {
+                let Some(socket) = self.socket(id) else { return };
+                if socket.lingering {
                     self.close(id);
                 } else {
+                    self.keep(Socket { reading: false, ended: true, ..socket });
                     self.engine.end_of_input(connection(id), now);
                 }
             }
@@ -197,7 +201,7 @@ impl Core {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         };
-        self.keep(Socket { id, reading: false, lingering: false });
+        self.keep(Socket { id, reading: false, ended: false, lingering: false });
         self.engine.open(connection(id), Peer { descriptor, remote, local }, now);
         if self.phase != Phase::Serving {
             self.end(id);
@@ -236,14 +240,15 @@ impl Core {
     /// Ends a conversation in good order. While the server stops, the client's end is waited for: a socket closed with
     /// input unread would reset the connection, and the client might lose its last replies.
     fn end(&mut self, id: ConnId) {
-        if self.phase == Phase::Serving {
+        let ended = self.socket(id).is_some_and(|socket| socket.ended);
+        if self.phase == Phase::Serving || ended {
             self.close(id);
             return;
         }
         self.engine.close(connection(id));
         self.ring.shutdown_write(id);
         self.ring.read(id);
-        self.keep(Socket { id, reading: true, lingering: true });
+        self.keep(Socket { id, reading: true, ended: false, lingering: true });
     }
 
     fn close(&mut self, id: ConnId) {
@@ -267,9 +272,8 @@ impl Core {
         }
     }
 
-    fn is_lingering(&self, id: ConnId) -> bool {
-        let socket = self.sockets.get(id.index()).copied().flatten();
-        socket.is_some_and(|socket| socket.id == id && socket.lingering)
+    fn socket(&self, id: ConnId) -> Option<Socket> {
+        self.sockets.get(id.index()).copied().flatten().filter(|socket| socket.id == id)
     }
 
     /// Hands the turn's letters to the mesh, a batch to each core.
