@@ -40,6 +40,12 @@ pub const LOOK_AHEAD_KEYS: usize = 16;
 pub const CREDITS: usize = 1024;
 /// Room in the ring from one core to another: requests on the way there and replies on the way home never exceed it.
 pub const MESH_RING_LEN: usize = 2 * CREDITS;
+/// Letters one core takes from another before the next has its turn.
+pub const MESH_BATCH_LEN_MAX: usize = 256;
+/// Letters a core keeps for reuse.
+pub const LETTERS_KEPT_MAX: usize = CREDITS;
+/// Reply buffers a core keeps for reuse.
+pub const REPLY_BUFFERS_KEPT_MAX: usize = 256;
 /// Most executors of one process.
 pub const SHARDS_MAX: usize = 256;
 

@@ -5,18 +5,13 @@ use std::collections::VecDeque;
 use crate::engine::look_ahead::LookAhead;
 use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
-use crate::limits::CREDITS;
+use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{Counters, ItemTotals};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
 use crate::store::{Incoming, Shard};
 use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
-
-/// Letters kept for reuse.
-const POOL_LEN_MAX: usize = CREDITS;
-/// Output buffers kept for reuse.
-const BUFFERS_MAX: usize = 256;
 
 /// Another core, as this one sees it.
 #[derive(Debug)]
@@ -195,7 +190,7 @@ impl Node {
 
     /// Takes a letter back.
     pub(super) fn recycle(&mut self, mut letter: Box<Letter>) {
-        if self.pool.len() < POOL_LEN_MAX {
+        if self.pool.len() < LETTERS_KEPT_MAX {
             letter.recycle();
             self.pool.push(letter);
         }
@@ -242,7 +237,7 @@ impl Node {
 
     /// Takes a buffer whose contents have been sent.
     pub(super) fn return_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < BUFFERS_MAX {
+        if self.buffers.len() < REPLY_BUFFERS_KEPT_MAX {
             buffer.clear();
             self.buffers.push(buffer);
         }

@@ -8,12 +8,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::sleep::Sleep;
-use crate::limits::MESH_RING_LEN;
+use crate::limits::{MESH_BATCH_LEN_MAX, MESH_RING_LEN};
 use crate::session::letter::Letter;
 use crate::terms::ShardId;
-
-/// Letters taken from one ring before the next has its turn.
-const BATCH_LEN_MAX: usize = 256;
 
 /// How to wake one core.
 #[derive(Debug)]
@@ -97,7 +94,7 @@ impl MeshEnd {
     pub(super) fn receive(&mut self, mut deliver: impl FnMut(Box<Letter>)) -> usize {
         let mut received = 0;
         for consumer in self.inbound.iter_mut().flatten() {
-            let batch = consumer.slots().min(BATCH_LEN_MAX);
+            let batch = consumer.slots().min(MESH_BATCH_LEN_MAX);
             if let Ok(chunk) = consumer.read_chunk(batch) {
                 chunk.into_iter().for_each(&mut deliver);
                 received += batch;
