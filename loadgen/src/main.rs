@@ -10,6 +10,7 @@
 //! - `run`: the course of a run over all workers: load, warm up, measure, drain
 //! - `report`: what was measured, as text or JSON
 
+mod compare;
 mod connection;
 mod options;
 mod report;
@@ -23,11 +24,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use options::Options;
+use options::{Cli, Command};
 
 /// 0: every reply was right. 1: some was wrong, lost or one too many. 2: the run could not take place.
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let cli = Cli::parse();
+    if let Some(Command::Compare(options)) = &cli.command {
+        return match compare::compare(options) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(1),
+            Err(error) => fail(&error),
+        };
+    }
+    let options = cli.run;
     match run::run(&options) {
         Ok(report) => {
             let text = if options.json { report.json() } else { report.text() };

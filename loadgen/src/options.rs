@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::compare::CompareOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,9 +18,26 @@ Durations take a unit: 500ms, 10s, 5m, 12h. Sizes are bytes. Latencies are repor
 a request to the kernel until the reply is taken from it.
 Exit status: 0 all replies were right; 1 a reply was wrong, lost or one too many; 2 the run could not take place.";
 
-/// Drives a memcached server as hard as it can and checks every reply.
+/// Drives a memcached server and checks every reply.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, after_help = EXAMPLES, args_override_self = true)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: Options,
+}
+
+/// What else than a run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compare servers: start each in turn, run the same load, report the ratios
+    Compare(CompareOptions),
+}
+
+/// One run.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The server: HOST:PORT, or the path of a Unix socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11211")]
@@ -99,12 +118,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Options::command().debug_assert();
-        let options = Options::parse_from(["loadgen", "--cpus", "0,2", "--duration", "1.5m", "--get-ratio", "1"]);
+        Cli::command().debug_assert();
+        let options = Cli::parse_from(["loadgen", "--cpus", "0,2", "--duration", "1.5m", "--get-ratio", "1"]).run;
         assert_eq!(options.cpus, [0, 2]);
         assert_eq!(options.duration, Duration::from_secs(90));
         for wrong in [["--duration", "10"], ["--duration", "-1s"], ["--get-ratio", "1.5"], ["--connections", "0"]] {
-            assert!(Options::try_parse_from(["loadgen"].iter().chain(&wrong)).is_err(), "{wrong:?}");
+            assert!(Cli::try_parse_from(["loadgen"].iter().chain(&wrong)).is_err(), "{wrong:?}");
         }
     }
 }

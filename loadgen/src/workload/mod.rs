@@ -1,5 +1,12 @@
 //! Which keys, which values, and which request comes next. Pure: a seed decides everything.
 
+mod operation;
+pub(crate) mod plan;
+pub(crate) mod random;
+
+pub(crate) use operation::Operation;
+use random::Random;
+
 /// Values start at one of this many places of one random text, so that two keys rarely share one.
 const VALUE_STARTS: usize = 1 << 16;
 
@@ -113,23 +120,6 @@ impl Workload {
                 u32::try_from(scaled >> 32).unwrap_or(0)
             }
         }
-    }
-}
-
-/// `SplitMix64`: small, and good enough to choose keys.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 

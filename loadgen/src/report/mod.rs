@@ -1,5 +1,7 @@
 //! What was measured, as text or JSON.
 
+pub(crate) mod model;
+
 use std::fmt::{self, Write};
 use std::time::Duration;
 
