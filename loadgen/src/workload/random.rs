@@ -40,4 +40,7 @@ pub(crate) fn mix(mut number: u64) -> u64 {
 /// numbers alone, so that drawing with a generator seeded by a key gives that key's number.
 pub(crate) trait Draw: Send + Sync {
     fn draw(&self, random: &mut Random) -> u64;
+
+    /// The least and the greatest number that can be drawn.
+    fn bounds(&self) -> (u64, u64);
 }
