@@ -1,8 +1,10 @@
 //! Which keys, which values, and which request comes next. Pure: a seed decides everything.
 
+pub(crate) mod distribution;
 mod operation;
 pub(crate) mod plan;
 pub(crate) mod random;
+pub(crate) mod zipf;
 
 pub(crate) use operation::Operation;
 use random::Random;
