@@ -3,7 +3,9 @@
 pub(crate) mod distribution;
 mod operation;
 pub(crate) mod plan;
+pub(crate) mod presets;
 pub(crate) mod random;
+pub(crate) mod trace;
 pub(crate) mod zipf;
 
 pub(crate) use operation::Operation;
