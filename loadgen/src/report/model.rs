@@ -3,8 +3,6 @@
 //! Units are in the names: `_us` microseconds, `_ns` nanoseconds, `_bytes`, `_seconds`; a `_ratio` or a share is from 0
 //! to 1. docs/LOADGEN.md lists the fields; a test compares.
 
-#![allow(dead_code, reason = "the seam stands before what fills it")]
-
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;

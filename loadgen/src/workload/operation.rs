@@ -1,7 +1,5 @@
 //! What can be asked of a server.
 
-#![allow(dead_code, reason = "the seam stands before what fills it")]
-
 use serde::{Deserialize, Serialize};
 
 /// A kind of request. The order is the order of reports.
@@ -66,6 +64,11 @@ impl Operation {
             Operation::Touch => "touch",
             Operation::Delete => "delete",
         }
+    }
+
+    /// Whether it asks for values.
+    pub(crate) fn is_retrieval(self) -> bool {
+        matches!(self, Operation::Get | Operation::Gets | Operation::MultiGet | Operation::Gat)
     }
 
     pub(crate) fn named(name: &str) -> Option<Operation> {

@@ -1,7 +1,5 @@
 //! What a preset and a recorded trace say about a workload: the words that their files and the worker share.
 
-#![allow(dead_code, reason = "the seam stands before what fills it")]
-
 use crate::workload::Operation;
 
 /// A published workload by name. Its texts are in the syntax of the options they stand for; an option on the command

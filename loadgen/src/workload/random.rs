@@ -1,7 +1,5 @@
 //! Random numbers: the same seed gives the same sequence, on every machine.
 
-#![allow(dead_code, reason = "the seam stands before what fills it")]
-
 /// `SplitMix64`: small, fast, and good enough to choose keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
