@@ -12,6 +12,7 @@
 //! - `worker`: one pinned thread with its ring and its connections
 //! - `run`: the course of a run over all workers: load, check, warm up, measure, drain
 //! - `report`: what was measured, as data and as text
+//! - `page`: a page with charts of several reports
 //! - `compare`: several servers under the same load
 //! - `echo`: a server that does nothing, as fast as can be
 
@@ -21,6 +22,7 @@ mod conversation;
 mod dialect;
 mod echo;
 mod options;
+mod page;
 mod report;
 mod run;
 mod tally;
@@ -36,7 +38,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use compare::Verdict;
 use options::{Cli, Command, Options};
+use report::html;
 use report::model::Report;
 use report::text::text;
 
@@ -45,9 +49,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Some(Command::Compare(options)) => match compare::compare(options) {
-            Ok(is_flawless) => exit_code(is_flawless),
+            Ok(Verdict::Interrupted) => ExitCode::from(130),
+            Ok(verdict) => exit_code(verdict == Verdict::Flawless),
             Err(error) => fail(&error),
         },
+        Some(Command::Page(options)) => match page::page(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Some(Command::Launch(options)) => fail(&compare::launch::launch(options)),
         Some(Command::Echo(options)) => match echo::echo(options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
@@ -71,6 +81,10 @@ fn show(options: &Options, report: &Report) -> Result<(), String> {
         } else {
             fs::write(path, json).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
+    }
+    if let Some(path) = &options.html {
+        let page = html::page(&format!("Load on {}", report.label), std::slice::from_ref(report));
+        fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     io::stdout().write_all(out.as_bytes()).map_err(|error| error.to_string())
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compare::CompareOptions;
+use crate::compare::launch::LaunchOptions;
 use crate::dialect::Dialect;
 use crate::echo::EchoOptions;
+use crate::page::PageOptions;
 use crate::units::{self, Rate};
 use crate::workload::access::Pattern;
 use crate::workload::arrivals::Gaps;
 use crate::workload::distribution::{Sizes, Ttls};
 use crate::workload::mix::Mix;
+use crate::workload::presets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +38,7 @@ could not take place. docs/LOADGEN.md says more.";
 
 /// Drives a memcached server and checks every reply.
 #[derive(Debug, Parser)]
-#[command(name = "loadgen", version, after_help = EXAMPLES, args_override_self = true)]
+#[command(name = "loadgen", version, after_help = after_help(), args_override_self = true)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -51,6 +54,11 @@ pub(crate) enum Command {
     Compare(CompareOptions),
     /// Answer every line with the same reply: what the machine can do at most
     Echo(EchoOptions),
+    /// Make one page with charts of the JSON reports of several runs
+    Page(PageOptions),
+    /// Become another program, pinned, that dies with its parent
+    #[command(hide = true)]
+    Launch(LaunchOptions),
 }
 
 /// How much of a reply is looked at.
@@ -195,6 +203,18 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     #[arg(help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,
+    /// Write latencies for HdrHistogram's tools: an interval log if the name ends in .hlog, else a percentile
+    /// distribution for plotFiles
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) hdr: Option<PathBuf>,
+    /// Write a page with charts of this run; `loadgen page` makes one of several
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Examples, and the presets with their sources.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", presets::help())
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

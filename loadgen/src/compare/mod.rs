@@ -4,7 +4,7 @@
 //! - `scenario`: what is compared: servers, rows, rounds; from the command line and a TOML file; pure
 //! - `command`: a server's command line and the port in it; pure
 //! - `outcome`: what came out: runs, metrics, ratios; pure
-//! - `table`: the outcome as Markdown; pure
+//! - `table`, `page`: the outcome as Markdown, as a page with charts; pure
 //! - `launch`: a process that pins itself, dies with its parent, and becomes the server
 //! - `process`: children that are killed and reaped in every case
 //! - `server`: a server from its start to its end
@@ -12,7 +12,8 @@
 
 mod command;
 pub(crate) mod launch;
-pub(crate) mod outcome;
+mod outcome;
+mod page;
 mod process;
 mod scenario;
 mod server;
@@ -23,13 +24,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::options::Cli;
-use crate::report::html;
 use crate::report::model::Report;
 use outcome::{Comparison, RowOutcome, Run, ServerInfo};
 use process::{Child, Ended};
@@ -180,12 +180,7 @@ fn measure(matrix: &Matrix, comparison: &mut Comparison, interrupted: &AtomicBoo
     Ok(())
 }
 
-fn run_once(
-    matrix: &Matrix,
-    row: &Row,
-    index: usize,
-    interrupted: &AtomicBool,
-) -> Result<(Run, Option<String>), Stop> {
+fn run_once(matrix: &Matrix, row: &Row, index: usize, interrupted: &AtomicBool) -> Result<(Run, Option<String>), Stop> {
     let spec = &matrix.servers[index];
     let mut server = Server::start(spec, &matrix.server_cpus, interrupted)?;
     let words = run_words(matrix, row, server.pid(), &server.address());
@@ -199,7 +194,12 @@ fn run_once(
     server.stop();
     let Ended { code, output, errors } = ended;
     if code != Some(0) && code != Some(1) {
-        return Err(Stop::Failed(format!("the load on {} failed in `{}`:\n{}", spec.name, row.name, errors.trim_end())));
+        return Err(Stop::Failed(format!(
+            "the load on {} failed in `{}`:\n{}",
+            spec.name,
+            row.name,
+            errors.trim_end()
+        )));
     }
     let mut report: Report = serde_json::from_str(&output)
         .map_err(|error| Stop::Failed(format!("the load's report is not what was expected: {error}")))?;
@@ -234,7 +234,7 @@ fn publish(options: &CompareOptions, comparison: &Comparison) -> Result<(), Comp
         write_file(path, &json()?)?;
     }
     match &options.html {
-        Some(path) => write_file(path, &html::comparison_page(comparison)),
+        Some(path) => write_file(path, &page::page(comparison)),
         None => Ok(()),
     }
 }

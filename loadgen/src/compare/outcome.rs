@@ -208,7 +208,8 @@ impl Comparison {
             ratios: (1..self.servers.len())
                 .map(|server| {
                     let pairs = row.rounds.iter().filter_map(|round| Some((of(round, 0)?, of(round, server)?)));
-                    let rounds = pairs.filter(|(_, theirs)| *theirs > 0.0).map(|(ours, theirs)| ours / theirs).collect();
+                    let rounds =
+                        pairs.filter(|(_, theirs)| *theirs > 0.0).map(|(ours, theirs)| ours / theirs).collect();
                     Ratio::new(&self.servers[server].name, rounds)
                 })
                 .collect(),
@@ -295,7 +296,8 @@ pub(crate) fn example() -> Comparison {
     use crate::report::model::{Client, Interval, Latency, Server};
     let run = |factor: f64, round: u32| {
         let noise = 1.0 + f64::from(round % 3) * 0.05;
-        let curve = [(0.0, 20.0), (50.0, 50.0), (90.0, 80.0), (99.0, 200.0), (99.9, 900.0), (99.99, 2000.0), (100.0, 2100.0)];
+        let curve =
+            [(0.0, 20.0), (50.0, 50.0), (90.0, 80.0), (99.0, 200.0), (99.9, 900.0), (99.99, 2000.0), (100.0, 2100.0)];
         let second = |at: u32| Interval {
             at_seconds: f64::from(at),
             seconds: 1.0,

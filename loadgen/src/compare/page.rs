@@ -72,7 +72,8 @@ fn metric_table(comparison: &Comparison, metric: Metric) -> String {
     let mut rows = Vec::new();
     for row in &comparison.rows {
         let Some(summary) = comparison.metric(row, metric) else { continue };
-        let median = |median: &Option<f64>| median.map_or("-".into(), |median| format!("{median:.0$}", metric.decimals()));
+        let median =
+            |median: &Option<f64>| median.map_or("-".into(), |median| format!("{median:.0$}", metric.decimals()));
         let mut cells = vec![escaped(&row.name)];
         cells.extend(summary.medians.iter().map(median));
         cells.extend(summary.ratios.iter().flat_map(ratio_cells));

@@ -87,9 +87,10 @@ impl Matrix {
             [] => vec![free_cpu(&options.server_cpus)?],
             chosen => chosen.to_vec(),
         };
-        let title = scenario.title.clone().unwrap_or_else(|| {
-            servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>().join(" and ")
-        });
+        let title = scenario
+            .title
+            .clone()
+            .unwrap_or_else(|| servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>().join(" and "));
         Ok(Matrix {
             title,
             rounds: options.rounds.or(scenario.rounds).unwrap_or(ROUNDS).max(1),

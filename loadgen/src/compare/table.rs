@@ -41,8 +41,7 @@ fn head(comparison: &Comparison) -> String {
 }
 
 fn table(comparison: &Comparison, metric: Metric, text: &mut String) {
-    let rows: Vec<_> =
-        comparison.rows.iter().filter_map(|row| Some((row, comparison.metric(row, metric)?))).collect();
+    let rows: Vec<_> = comparison.rows.iter().filter_map(|row| Some((row, comparison.metric(row, metric)?))).collect();
     if rows.is_empty() {
         return;
     }

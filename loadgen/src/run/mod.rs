@@ -21,12 +21,13 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::config::{self, Config};
 use crate::options::Options;
 use crate::report::build::{Measured, Phase, ServerUsage, build};
+use crate::report::hdr::Recorder;
 use crate::report::model::Report;
 use crate::tally::Tally;
 use crate::worker::Worker;
 use crate::worker::plan::{Interval, Message, Pace, Shared, nanos};
 use crate::workload::source::Share;
-use gather::Gathered;
+use gather::{Gathered, Over};
 use live::Live;
 use process::Usage;
 
@@ -64,14 +65,19 @@ pub(crate) fn run(options: &Options) -> Result<Report, RunError> {
         stop: AtomicBool::new(false),
     });
     let count = options.connections as usize;
+    let recorder = options.hdr.as_deref().map(Recorder::create).transpose().map_err(RunError)?;
     let shares = connect::connect(&options.server, options.udp, count, cpus.len()).map_err(RunError)?;
     stop_on_signals(&shared)?;
     let messages = start_workers(&shared, &cpus, shares);
     let mut follower = Follower::new(options, &shared, cpus.len());
+    follower.recorder = recorder;
     let outcome = follower.follow(&messages);
     follower.live.end();
     outcome?;
-    Ok(build(configuration, label, cpus.len(), follower.measured()))
+    let recorder = follower.recorder.take();
+    let measured = follower.measured();
+    recorder.map_or(Ok(()), |recorder| recorder.finish(&measured.total)).map_err(RunError)?;
+    Ok(build(configuration, label, cpus.len(), measured))
 }
 
 /// Follows the workers from the load phase to their end.
@@ -89,6 +95,7 @@ struct Follower<'a> {
     tail: Tally,
     started: SystemTime,
     probe: Probe,
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Follower<'a> {
@@ -106,6 +113,7 @@ impl<'a> Follower<'a> {
             tail: Tally::default(),
             started: SystemTime::now(),
             probe: Probe { pid: options.server_pid, begin: None, end: None },
+            recorder: None,
         };
         if shared.plan.run.is_none() {
             follower.probe.take_begin();
@@ -156,7 +164,7 @@ impl<'a> Follower<'a> {
         }
         if let Some(gathered) = &mut self.gathered {
             for over in gathered.finish() {
-                self.live.second(&over.second, over.rate, over.is_step_over);
+                self.second(&over);
             }
         }
         Ok(())
@@ -178,11 +186,20 @@ impl<'a> Follower<'a> {
 
     fn interval(&mut self, interval: &Interval) {
         let Some(gathered) = &mut self.gathered else { return };
-        for over in gathered.add(interval) {
-            self.live.second(&over.second, over.rate, over.is_step_over);
+        let completed = gathered.add(interval);
+        let is_past_knee = gathered.is_past_knee();
+        for over in completed {
+            self.second(&over);
         }
-        if gathered.is_past_knee() {
+        if is_past_knee {
             self.shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn second(&mut self, over: &Over) {
+        self.live.second(&over.second, over.rate, over.is_step_over);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.second(&over.second, &over.tally, self.started);
         }
     }
 

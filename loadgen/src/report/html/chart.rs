@@ -289,7 +289,8 @@ mod tests {
     #[test]
     fn a_chart_has_axes_units_lines_and_a_legend() {
         let figure = chart(vec![(0.0, 1000.0), (1.0, 2000.0)]).figure();
-        for part in ["a &lt;chart&gt;", "time, s", "requests/s", "one &amp; two", ">1 k<", "line c1 dashed", "<title>"] {
+        for part in ["a &lt;chart&gt;", "time, s", "requests/s", "one &amp; two", ">1 k<", "line c1 dashed", "<title>"]
+        {
             assert!(figure.contains(part), "{part} in {figure}");
         }
         assert_eq!(figure.matches("class=\"key\"").count(), 2);

@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 use chart::escaped;
 
-pub(crate) use runs::{latency_chart, page, p99_chart, throughput_chart};
+pub(crate) use runs::{latency_chart, p99_chart, page, throughput_chart};
 
 const STYLE: &str = include_str!("style.css");
 

@@ -26,8 +26,19 @@ pub(crate) fn page(title: &str, runs: &[Report]) -> String {
 
 fn summary(runs: &[Report]) -> String {
     let head = [
-        "run", "requests/s", "hit ratio", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "p99.99 µs", "max µs",
-        "server CPU µs/request", "server RSS MiB", "client idle", "bad replies",
+        "run",
+        "requests/s",
+        "hit ratio",
+        "p50 µs",
+        "p90 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "p99.99 µs",
+        "max µs",
+        "server CPU µs/request",
+        "server RSS MiB",
+        "client idle",
+        "bad replies",
     ];
     let rows: Vec<Vec<String>> = runs.iter().enumerate().map(|(number, run)| summary_row(number, run)).collect();
     table(&head.map(String::from), &rows)
@@ -64,9 +75,8 @@ fn operations(runs: &[Report]) -> String {
     if runs.iter().all(|run| run.operations.len() < 2) {
         return String::new();
     }
-    let head = [
-        "operation", "requests/s", "hits", "misses", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "p99.99 µs", "max µs",
-    ];
+    let head =
+        ["operation", "requests/s", "hits", "misses", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "p99.99 µs", "max µs"];
     let mut rows = Vec::new();
     for (number, run) in runs.iter().enumerate() {
         for (operation, report) in &run.operations {

@@ -83,12 +83,19 @@ impl Scale {
         let values: Vec<f64> = match self.spread {
             Spread::Linear => {
                 let step = step(self.high);
-                (0..100).map(|number| f64::from(number) * step).take_while(|value| *value <= self.high * 1.001).collect()
+                (0..100)
+                    .map(|number| f64::from(number) * step)
+                    .take_while(|value| *value <= self.high * 1.001)
+                    .collect()
             }
             Spread::Log => self.log_marks(),
             Spread::Nines => {
                 let nines = (1..=7).map(|nines| 100.0 - 100.0 * 0.1_f64.powi(nines));
-                [0.0, 50.0].into_iter().chain(nines).filter(|value| transformed(self.spread, *value) <= self.high).collect()
+                [0.0, 50.0]
+                    .into_iter()
+                    .chain(nines)
+                    .filter(|value| transformed(self.spread, *value) <= self.high)
+                    .collect()
             }
         };
         values.into_iter().map(|value| (value, self.quantity.label(value))).collect()
