@@ -227,7 +227,8 @@ mod tests {
     fn interval(worker: usize, second: u64, due: u64, answered: u64, latency: u64) -> Interval {
         let (operation, family, then) = (Operation::Get, Family::Item, Then::Nothing);
         let request = Request { operation, family, key: 0, version: 0, size: 0, ttl: 0, unique: 0, then };
-        let mut tally = Box::new(Tally { due, ..Tally::default() });
+        let mut tally = Box::new(Tally::default());
+        tally.due = due;
         for _ in 0..answered {
             tally.reply(&Reply { request, at: 0, hits: 1, misses: 0, unique: 0, is_refused: false }, latency);
         }

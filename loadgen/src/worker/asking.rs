@@ -35,7 +35,7 @@ impl Worker<'_> {
             if is_closed {
                 lane.talk.sent_at(count, sent_at);
             }
-            if lane.talk.outstanding() <= count {
+            if lane.talk.expected() <= count {
                 lane.waits_since = sent_at;
             }
         }
@@ -63,7 +63,7 @@ impl Worker<'_> {
     /// `share` of the source's.
     fn fill(&mut self, index: usize, share: usize) {
         let lane = &mut self.lanes[index];
-        let outstanding = lane.talk.outstanding();
+        let (outstanding, expected) = (lane.talk.outstanding(), lane.talk.expected());
         let room = self.depth.saturating_sub(outstanding).min(lane.talk.batch_max());
         let is_thinking = self.think > 0 && (self.now < lane.wakes_at || outstanding > 0);
         if !lane.is_alive || room == 0 || self.ring.is_sending(lane.id) {
@@ -114,7 +114,7 @@ impl Worker<'_> {
             self.tally.sent_bytes += out.len() as u64;
         }
         self.ring.send(lane.id, out);
-        self.asked.push((index, count));
+        self.asked.push((index, lane.talk.expected() - expected));
     }
 
     /// Ends what has waited too long for a reply.

@@ -101,10 +101,10 @@ impl Datagrams {
         }
         self.missed.append(&mut exchange.conversation.missed);
         if exchange.next_sequence >= total {
-            if exchange.conversation.expected() > 0 {
-                return Err(Violation::Wrong(format!("the reply to request {id} ends in the middle")));
-            }
-            if let Some(exchange) = self.open.remove(index) {
+            // memcached answers a get of several keys in as many messages, each with a total of its own.
+            exchange.next_sequence = 0;
+            let is_answered = exchange.conversation.expected() == 0;
+            if let Some(exchange) = if is_answered { self.open.remove(index) } else { None } {
                 self.spare.push(exchange.conversation);
             }
         }
@@ -190,8 +190,21 @@ mod tests {
     fn lies_are_noticed() {
         let (mut datagrams, keyspace) = asked(1);
         assert!(datagrams.receive(b"short", &keyspace, &mut |_| ()).is_err());
-        let mut cut = reply(&keyspace, 0).remove(0);
-        cut[5] = 1;
-        assert!(matches!(datagrams.receive(&cut, &keyspace, &mut |_| ()), Err(Violation::Wrong(_))));
+        let mut twice = reply(&keyspace, 0).remove(0);
+        assert!(datagrams.receive(&twice, &keyspace, &mut |_| ()).is_ok());
+        assert!(matches!(datagrams.receive(&twice, &keyspace, &mut |_| ()), Err(Violation::Extra(_))));
+        twice[1] = 9;
+        assert!(matches!(datagrams.receive(&twice, &keyspace, &mut |_| ()), Err(Violation::Extra(_))));
+    }
+
+    #[test]
+    fn a_reply_may_be_several_messages() {
+        let (mut datagrams, keyspace) = asked(1);
+        let mut replies = 0;
+        for mut datagram in reply(&keyspace, 0) {
+            (datagram[3], datagram[5]) = (0, 1);
+            datagrams.receive(&datagram, &keyspace, &mut |_| replies += 1).unwrap();
+        }
+        assert_eq!((replies, datagrams.outstanding()), (1, 0));
     }
 }

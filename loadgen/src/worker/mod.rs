@@ -76,7 +76,7 @@ pub(crate) struct Worker<'a> {
     urgent: Vec<usize>,
     /// Lanes that think, and until when.
     thinking: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Lanes and the number of requests just given to each.
+    /// Lanes and the number of replies just come to be expected of each.
     asked: Vec<(usize, usize)>,
     replies: u64,
     /// Keys of the multi-get being made.

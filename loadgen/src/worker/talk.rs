@@ -23,6 +23,14 @@ impl Talk {
         }
     }
 
+    /// How many replies are expected, those that only end batches among them.
+    pub(crate) fn expected(&self) -> usize {
+        match self {
+            Talk::Stream(conversation) => conversation.expected(),
+            Talk::Datagrams(datagrams) => datagrams.outstanding(),
+        }
+    }
+
     /// How many requests may go out in one piece.
     pub(crate) fn batch_max(&self) -> usize {
         match self {
@@ -44,7 +52,7 @@ impl Talk {
         }
     }
 
-    /// Sets the moment of the last `count` requests, which is when they are handed to the kernel.
+    /// Sets the moment of the last `count` replies expected, which is when they are handed to the kernel.
     pub(crate) fn sent_at(&mut self, count: usize, at: u64) {
         match self {
             Talk::Stream(conversation) => conversation.mark_last(count, at),

@@ -231,8 +231,8 @@ mod tests {
     }
 
     fn all(mut source: Source) -> Vec<Request> {
-        let mut keys = Vec::new();
-        std::iter::from_fn(|| source.next(&keyspace(), &mut keys)).collect()
+        let (keyspace, mut keys) = (keyspace(), Vec::new());
+        std::iter::from_fn(|| source.next(&keyspace, &mut keys)).collect()
     }
 
     #[test]
