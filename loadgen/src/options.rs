@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Compare servers: start each in turn, run the same load, report the ratios
-    Compare(CompareOptions),
+    Compare(Box<CompareOptions>),
     /// Answer every line with the same reply: what the machine can do at most
     Echo(EchoOptions),
     /// Make one page with charts of the JSON reports of several runs

@@ -33,7 +33,7 @@ use crate::options::Cli;
 use crate::report::model::Report;
 use outcome::{Comparison, RowOutcome, Run, ServerInfo};
 use process::{Child, Ended};
-use scenario::{Matrix, Row};
+use scenario::{Matrix, Row, ServerSpec};
 use server::Server;
 
 const EXAMPLES: &str = "\
@@ -117,9 +117,9 @@ pub(crate) enum Verdict {
 /// Runs the comparison, prints its tables and writes its files.
 pub(crate) fn compare(options: &CompareOptions) -> Result<Verdict, CompareError> {
     let matrix = Matrix::new(options).map_err(CompareError)?;
-    for row in &matrix.rows {
+    for (row, spec) in matrix.rows.iter().flat_map(|row| matrix.servers.iter().map(move |spec| (row, spec))) {
         // A mistake in the last row must not come to light after an hour.
-        let words = run_words(&matrix, row, 1, "127.0.0.1:1");
+        let words = run_words(&matrix, row, spec, 1, "127.0.0.1:1");
         let parsed = Cli::try_parse_from(words).map_err(|error| format!("row `{}`: {error}", row.name));
         let is_run = parsed.map_err(CompareError)?.command.is_none();
         if !is_run {
@@ -183,7 +183,7 @@ fn measure(matrix: &Matrix, comparison: &mut Comparison, interrupted: &AtomicBoo
 fn run_once(matrix: &Matrix, row: &Row, index: usize, interrupted: &AtomicBool) -> Result<(Run, Option<String>), Stop> {
     let spec = &matrix.servers[index];
     let mut server = Server::start(spec, &matrix.server_cpus, interrupted)?;
-    let words = run_words(matrix, row, server.pid(), &server.address());
+    let words = run_words(matrix, row, spec, server.pid(), &server.address());
     let mut load = Child::start(&words).map_err(|error| Stop::Failed(format!("cannot start the load: {error}")))?;
     let ended = load.wait(interrupted).ok_or(Stop::Interrupted)?;
     let statistics = server.statistics();
@@ -208,12 +208,13 @@ fn run_once(matrix: &Matrix, row: &Row, index: usize, interrupted: &AtomicBool) 
 }
 
 /// The command line of one run, by this program itself.
-fn run_words(matrix: &Matrix, row: &Row, pid: u32, address: &str) -> Vec<String> {
+fn run_words(matrix: &Matrix, row: &Row, spec: &ServerSpec, pid: u32, address: &str) -> Vec<String> {
     let cpus: Vec<_> = matrix.client_cpus.iter().map(ToString::to_string).collect();
     let (pid, cpus) = (pid.to_string(), cpus.join(","));
     let ours = ["--server", address, "--server-pid", &pid, "--cpus", &cpus, "--json", "--progress", "0"];
     let program = std::env::current_exe().map_or_else(|_| "loadgen".into(), |path| path.display().to_string());
-    std::iter::once(program).chain(row.load.iter().cloned()).chain(ours.map(String::from)).collect()
+    let theirs = row.load.iter().chain(&spec.load).cloned();
+    std::iter::once(program).chain(theirs).chain(ours.map(String::from)).collect()
 }
 
 fn note_version(server: &mut ServerInfo, version: Option<String>) {

@@ -62,7 +62,7 @@ impl Child {
     pub(super) fn wait(&mut self, interrupted: &AtomicBool) -> Option<Ended> {
         loop {
             if let Some(status) = self.status() {
-                let output = self.output.take().map(rest).unwrap_or_default();
+                let output = self.output.take().as_ref().map(rest).unwrap_or_default();
                 return Some(Ended { code: status.code(), output, errors: self.errors() });
             }
             if interrupted.load(Ordering::Relaxed) {
@@ -74,7 +74,7 @@ impl Child {
 
     /// What it wrote to its standard error; to be asked once, after its end.
     pub(super) fn errors(&mut self) -> String {
-        self.errors.take().map(rest).unwrap_or_default()
+        self.errors.take().as_ref().map(rest).unwrap_or_default()
     }
 
     /// Asks it to end, and sees to it.
@@ -134,7 +134,7 @@ fn read(mut pipe: impl Read + Send + 'static, max: usize) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn rest(receiver: Receiver<Vec<u8>>) -> String {
+fn rest(receiver: &Receiver<Vec<u8>>) -> String {
     let bytes = receiver.recv_timeout(REST_MAX).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -31,6 +31,9 @@ struct Scenario {
 struct ScenarioServer {
     name: Option<String>,
     command: String,
+    /// Options of the runs on this server only.
+    #[serde(default)]
+    load: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +62,8 @@ pub(super) struct Matrix {
 pub(super) struct ServerSpec {
     pub(super) name: String,
     pub(super) words: Vec<String>,
+    /// Options of its runs, beside the row's.
+    pub(super) load: Vec<String>,
 }
 
 /// A load.
@@ -78,9 +83,9 @@ impl Matrix {
         };
         let given: Vec<_> = [&options.a, &options.b, &options.c, &options.d].into_iter().flatten().collect();
         let servers = if given.is_empty() {
-            scenario.servers.iter().map(|server| spec(server.name.as_deref(), &server.command)).collect()
+            scenario.servers.iter().map(|server| spec(server.name.as_deref(), &server.command, &server.load)).collect()
         } else {
-            given.iter().map(|command| spec(None, command)).collect::<Result<Vec<_>, _>>()
+            given.iter().map(|command| spec(None, command, "")).collect::<Result<Vec<_>, _>>()
         };
         let servers = named(servers?, &options.names)?;
         let client_cpus = match options.client_cpus.as_slice() {
@@ -107,9 +112,14 @@ fn read(path: &Path) -> Result<Scenario, String> {
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn spec(name: Option<&str>, text: &str) -> Result<ServerSpec, String> {
+fn spec(name: Option<&str>, text: &str, load: &str) -> Result<ServerSpec, String> {
     let words = command::words(text)?;
-    Ok(ServerSpec { name: name.map_or_else(|| command::name(&words), String::from), words })
+    Ok(ServerSpec { name: name.map_or_else(|| command::name(&words), String::from), words, load: load_words(load)? })
+}
+
+/// Options as they are written in a scenario.
+fn load_words(text: &str) -> Result<Vec<String>, String> {
+    shlex::split(text).ok_or_else(|| format!("`{text}` in the scenario has a quote without its other half"))
 }
 
 /// Gives each server a name of its own.
@@ -133,10 +143,7 @@ fn named(mut servers: Vec<ServerSpec>, names: &[String]) -> Result<Vec<ServerSpe
 }
 
 fn rows(scenario: &Scenario, options: &CompareOptions) -> Result<Vec<Row>, String> {
-    let words = |text: &str| {
-        shlex::split(text).ok_or_else(|| format!("`{text}` in the scenario has a quote without its other half"))
-    };
-    let common = words(&scenario.load)?;
+    let common = load_words(&scenario.load)?;
     if scenario.rows.is_empty() {
         let load: Vec<String> = common.into_iter().chain(options.load.iter().cloned()).collect();
         let name = if options.load.is_empty() { "the default load".to_string() } else { options.load.join(" ") };
@@ -146,7 +153,7 @@ fn rows(scenario: &Scenario, options: &CompareOptions) -> Result<Vec<Row>, Strin
     for row in &scenario.rows {
         let is_wanted = options.only.is_empty() || options.only.iter().any(|text| row.name.contains(text.as_str()));
         if is_wanted {
-            let own = words(&row.load)?;
+            let own = load_words(&row.load)?;
             let load = common.iter().cloned().chain(own).chain(options.load.iter().cloned()).collect();
             rows.push(Row { name: row.name.clone(), load });
         }
@@ -223,7 +230,10 @@ mod tests {
     #[test]
     fn two_commands_are_enough() {
         let matrix = matrix(&["--a", "/bin/x 1", "--b", "y/x 2", "--", "--pipeline", "16"]).unwrap();
-        assert_eq!(matrix.servers[0], ServerSpec { name: "x (a)".into(), words: vec!["/bin/x".into(), "1".into()] });
+        assert_eq!(
+            matrix.servers[0],
+            ServerSpec { name: "x (a)".into(), words: vec!["/bin/x".into(), "1".into()], load: vec![] }
+        );
         assert_eq!(matrix.servers[1].name, "x (b)");
         assert_eq!((matrix.rounds, matrix.rows[0].name.as_str()), (ROUNDS, "--pipeline 16"));
     }

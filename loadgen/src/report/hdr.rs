@@ -208,7 +208,7 @@ mod tests {
         assert!((median[0] - 5.0).abs() < 0.05 && (median[3] - 2.0).abs() < 0.01, "{median:?}");
         assert!(rows.windows(2).all(|pair| pair[0][0] <= pair[1][0] && pair[0][2] <= pair[1][2]));
         let last = rows.last().unwrap();
-        assert!(last.len() == 3 && last[1] == 1.0 && last[2] == 100_000.0, "{last:?}");
+        assert!(last.len() == 3 && last[1] > 0.999_999 && last[2] > 99_999.0, "{last:?}");
         assert!(text.contains("#[Max     =") && text.contains("Total count    =       100000]"), "{text}");
     }
 

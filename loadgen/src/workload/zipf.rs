@@ -79,7 +79,7 @@ impl Draw for Zipf {
             let point = self.point(beyond);
             let rank = point.round().clamp(1.0, self.count as f64);
             // Below the first rank's bar all counts; above any other, what lies under its weight.
-            if rank == 1.0 || rank - point <= self.sure || beyond <= self.beyond(rank + 0.5) + self.weight(rank) {
+            if rank < 1.5 || rank - point <= self.sure || beyond <= self.beyond(rank + 0.5) + self.weight(rank) {
                 return rank as u64 - 1;
             }
         }

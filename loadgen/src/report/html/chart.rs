@@ -270,13 +270,13 @@ pub(crate) fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn chart(points: Vec<(f64, f64)>) -> LineChart {
+    fn chart(points: &[(f64, f64)]) -> LineChart {
         let axis = |title, quantity| Axis { title, spread: Spread::Linear, quantity };
         let series = |label: &str, subject| Series {
             label: label.to_string(),
             subject,
             is_faint: false,
-            points: points.clone(),
+            points: points.to_vec(),
         };
         LineChart {
             title: "a <chart>".to_string(),
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_chart_has_axes_units_lines_and_a_legend() {
-        let figure = chart(vec![(0.0, 1000.0), (1.0, 2000.0)]).figure();
+        let figure = chart(&[(0.0, 1000.0), (1.0, 2000.0)]).figure();
         for part in ["a &lt;chart&gt;", "time, s", "requests/s", "one &amp; two", ">1 k<", "line c1 dashed", "<title>"]
         {
             assert!(figure.contains(part), "{part} in {figure}");
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(figure.matches("class=\"key\"").count(), 2);
         // The last point stands at the right end, and at the top.
         assert!(figure.contains(&format!("L{:.1} {TOP:.1}", WIDTH - RIGHT)), "{figure}");
-        assert_eq!(chart(Vec::new()).figure(), "");
+        assert_eq!(chart(&[]).figure(), "");
     }
 
     #[test]

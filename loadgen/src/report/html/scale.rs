@@ -161,6 +161,7 @@ fn trimmed(value: f64, decimals: usize) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the ends of an axis are exact")]
 mod tests {
     use super::*;
 
