@@ -41,6 +41,7 @@ Examples:
   loadgen compare --a 'target/release/ringcached -p {port} -t 1' --b 'memcached -u root -t 1' -- --pipeline 16
   loadgen compare --scenario benches/scenarios/memcached.toml --html compare.html
   loadgen compare --scenario benches/scenarios/memcached.toml --only 'depth 16' --rounds 9
+  loadgen compare --scenario benches/scenarios/memcached.toml --only 64 --rounds 2 --add-to rounds.json
   loadgen compare --a './old -t 1' --b './new -t 1' --names old,new --server-cpus 2 --client-cpus 3
 
 What follows `--` are options of a run (loadgen --help), for every row. In a server's command {port} stands for the
@@ -86,6 +87,10 @@ pub(crate) struct CompareOptions {
     /// Print the outcome with all reports as one JSON object instead of tables, or write it to a file beside them
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     json: Option<PathBuf>,
+    /// Add the rounds to those of an earlier comparison of the same servers in this JSON file, and write it anew; the
+    /// tables and the page are of all of them. A file that is not there is begun
+    #[arg(long, value_name = "FILE")]
+    add_to: Option<PathBuf>,
     /// Write a page with charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -134,8 +139,12 @@ pub(crate) fn compare(options: &CompareOptions) -> Result<Verdict, CompareError>
             .map_err(|error| CompareError(format!("cannot wait for signals: {error}")))?;
     }
     let mut comparison = Comparison::new(&matrix);
+    let earlier = options.add_to.as_deref().map_or(Ok(None), |path| read_earlier(path, &comparison))?;
     let outcome = measure(&matrix, &mut comparison, &interrupted);
     comparison.rows.retain(|row| !row.rounds.is_empty());
+    if let Some(earlier) = earlier {
+        comparison.put_before(earlier);
+    }
     if !comparison.rows.is_empty() {
         publish(options, &comparison)?;
     }
@@ -223,6 +232,21 @@ fn note_version(server: &mut ServerInfo, version: Option<String>) {
     }
 }
 
+/// The comparison in a file, if it is there; it must be of the same servers.
+fn read_earlier(path: &Path, comparison: &Comparison) -> Result<Option<Comparison>, CompareError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(CompareError(format!("cannot read {}: {error}", path.display()))),
+    };
+    let earlier: Comparison =
+        serde_json::from_str(&text).map_err(|error| CompareError(format!("{}: {error}", path.display())))?;
+    if !earlier.is_of_the_same(comparison) {
+        return Err(CompareError(format!("{} is of other servers, CPUs or another format", path.display())));
+    }
+    Ok(Some(earlier))
+}
+
 fn publish(options: &CompareOptions, comparison: &Comparison) -> Result<(), CompareError> {
     let json = || {
         let text = serde_json::to_string(&comparison.with_summary());
@@ -231,7 +255,8 @@ fn publish(options: &CompareOptions, comparison: &Comparison) -> Result<(), Comp
     let on_stdout = options.json.as_deref() == Some(Path::new("-"));
     let text = if on_stdout { json()? } else { table::markdown(comparison) };
     io::stdout().write_all(text.as_bytes()).map_err(|error| CompareError(format!("cannot print: {error}")))?;
-    if let Some(path) = options.json.as_deref().filter(|_| !on_stdout) {
+    let beside = options.json.as_deref().filter(|_| !on_stdout);
+    for path in beside.into_iter().chain(options.add_to.as_deref()) {
         write_file(path, &json()?)?;
     }
     match &options.html {

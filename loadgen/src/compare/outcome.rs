@@ -192,6 +192,29 @@ impl Comparison {
         }
     }
 
+    /// Whether the rounds of both can stand in one table.
+    pub(super) fn is_of_the_same(&self, other: &Comparison) -> bool {
+        let servers = |of: &Comparison| -> Vec<(String, String)> {
+            of.servers.iter().map(|server| (server.name.clone(), server.command.clone())).collect()
+        };
+        let cpus = |of: &Comparison| (of.server_cpus.clone(), of.client_cpus.clone());
+        self.format == other.format && servers(self) == servers(other) && cpus(self) == cpus(other)
+    }
+
+    /// Puts the rounds of an earlier comparison before these. A row is the same if its name and its load are.
+    pub(super) fn put_before(&mut self, earlier: Comparison) {
+        let later = std::mem::replace(&mut self.rows, earlier.rows);
+        for row in later {
+            match self.rows.iter_mut().find(|one| one.name == row.name && one.load == row.load) {
+                Some(same) => same.rounds.extend(row.rounds),
+                None => self.rows.push(row),
+            }
+        }
+        for (server, before) in self.servers.iter_mut().zip(earlier.servers) {
+            server.version = server.version.take().or(before.version);
+        }
+    }
+
     /// Whether every reply of every run was right.
     pub(crate) fn is_flawless(&self) -> bool {
         self.rows.iter().flat_map(|row| row.rounds.iter().flatten()).all(|run| run.report.errors.bad() == 0)
@@ -225,7 +248,11 @@ impl Comparison {
             let cpus = self.server_cpus.len().max(1) as f64;
             let used = runs.iter().filter_map(|run| run.report.server.as_ref()).map(|server| server.cpus_used / cpus);
             if let Some(used) = median(used.collect()).filter(|used| *used < BUSY_MIN) {
-                notes.push(format!("{}'s core idle ({:.0} % used)", server.name, used * 100.0));
+                notes.push(format!(
+                    "{} used {:.0} % of its CPU: idle, or kept from it by others",
+                    server.name,
+                    used * 100.0
+                ));
             }
             let limited = runs.iter().filter(|run| run.report.client.limited).count();
             if limited > 0 {
@@ -377,6 +404,18 @@ mod tests {
     }
 
     #[test]
+    fn later_rounds_stand_behind_earlier_ones() {
+        let (earlier, mut later) = (example(), example());
+        later.rows[1].name = "another".to_string();
+        assert!(earlier.is_of_the_same(&later));
+        later.put_before(earlier.clone());
+        let rows: Vec<_> = later.rows.iter().map(|row| (row.name.as_str(), row.rounds.len())).collect();
+        assert_eq!(rows, [("depth 1", 6), ("depth 16", 3), ("another", 3)]);
+        later.servers[1].command.push('x');
+        assert!(!earlier.is_of_the_same(&later));
+    }
+
+    #[test]
     fn a_row_says_what_spoils_it() {
         let mut comparison = example();
         assert_eq!(comparison.notes(&comparison.rows[0]), Vec::<String>::new());
@@ -391,7 +430,7 @@ mod tests {
         let notes = comparison.notes(&comparison.rows[1]);
         assert_eq!(notes[0], "client-limited on ours in 1 of 3 rounds");
         assert!(notes[1].contains("2 bad replies") && notes[1].contains("got b"), "{notes:?}");
-        assert_eq!(notes[2], "theirs's core idle (40 % used)");
+        assert_eq!(notes[2], "theirs used 40 % of its CPU: idle, or kept from it by others");
         assert!(!comparison.is_flawless());
         // With two CPUs for the servers, one busy is half.
         comparison.server_cpus = vec![0, 1];

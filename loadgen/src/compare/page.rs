@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::outcome::{Comparison, Metric, Ratio, RowOutcome, Run};
-use crate::report::html::chart::{DotChart, DotRow, escaped};
+use crate::report::html::chart::{Axis, DotChart, DotRow, LineChart, Series, escaped};
+use crate::report::html::scale::{Quantity, Spread};
 use crate::report::html::{document, latency_chart, p99_chart, swatch, table, throughput_chart};
 use crate::report::model::Report;
 
@@ -19,9 +20,11 @@ pub(super) fn page(comparison: &Comparison) -> String {
         body.push_str(&ratios(comparison, metric, axis));
     }
     body.push_str("</div>\n");
+    body.push_str("<div class=\"tables\">\n");
     for metric in Metric::ALL {
         body.push_str(&metric_table(comparison, metric));
     }
+    body.push_str("</div>\n");
     for row in &comparison.rows {
         body.push_str(&row_section(comparison, row));
     }
@@ -88,7 +91,7 @@ fn metric_table(comparison: &Comparison, metric: Metric) -> String {
         head.extend([format!("ratio to {}", escaped(&server.name)), "spread".into(), "rounds".into()]);
     }
     let unit = if metric.unit().is_empty() { String::new() } else { format!(", {}", metric.unit()) };
-    format!("<h2>{}{unit}</h2>\n{}", capitalized(metric.name()), table(&head, &rows))
+    format!("<div><h2>{}{unit}</h2>\n{}</div>\n", capitalized(metric.name()), table(&head, &rows))
 }
 
 fn ratio_cells(ratio: &Ratio) -> Vec<String> {
@@ -122,7 +125,30 @@ fn row_section(comparison: &Comparison, row: &RowOutcome) -> String {
     text.push_str(&latency_chart("Latency by percentile", &middle, &others));
     text.push_str(&throughput_chart("Throughput over time", &middle, &others));
     text.push_str(&p99_chart("p99 over time", &middle, &others));
+    text.push_str(&rounds_chart(comparison, row));
     text + "</div>\n"
+}
+
+/// How the cost drifts from round to round: with the neighbours both rise, and the ratio stays.
+fn rounds_chart(comparison: &Comparison, row: &RowOutcome) -> String {
+    let points = |server: usize| {
+        let rounds = (1_u32..).zip(&row.rounds);
+        let costs = rounds.filter_map(|(number, round)| Some((number, Metric::ServerCpu.of(round.get(server)?)?)));
+        costs.map(|(number, cost)| (f64::from(number), cost)).collect()
+    };
+    let series = comparison.servers.iter().enumerate().map(|(subject, server)| Series {
+        label: server.name.clone(),
+        subject,
+        is_faint: false,
+        points: points(subject),
+    });
+    LineChart {
+        title: "Server CPU per request by round".to_string(),
+        x: Axis { title: "round", spread: Spread::Linear, quantity: Quantity::Seconds },
+        y: Axis { title: "server CPU per request", spread: Spread::Linear, quantity: Quantity::Time },
+        series: series.collect(),
+    }
+    .figure()
 }
 
 fn capitalized(text: &str) -> String {
@@ -138,8 +164,8 @@ mod tests {
     #[test]
     fn a_page_shows_ratios_and_every_row() {
         let page = page(&example());
-        // Four charts of ratios, three charts for each of two rows.
-        assert_eq!(page.matches("<figure>").count(), 10);
+        // Four charts of ratios, four for each of two rows.
+        assert_eq!(page.matches("<figure>").count(), 12);
         assert!(page.contains("<b>0.64</b>") && page.contains("Server CPU per request: ours to theirs"), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:"), "nothing from elsewhere");
     }

@@ -117,7 +117,7 @@ mod tests {
         let text = markdown(&comparison);
         assert!(text.contains("| depth 1 | 10.50 | 15.75 | **0.64** | 0.63 to 0.73 | 0.63 0.64 0.73 |  |"), "{text}");
         assert!(text.contains("| depth 16 | 10.50 | 42.00 | **0.24** | 0.24 to 0.28 |"), "{text}");
-        assert!(text.contains("| idle |") && text.contains("* depth 16: ours's core idle (50 % used)."), "{text}");
+        assert!(text.contains("| idle |") && text.contains("* depth 16: ours used 50 % of its CPU: idle"), "{text}");
         assert!(text.contains("Throughput, requests/s") && text.contains("Items held;"), "{text}");
         assert!(!text.contains("Hit ratio"), "{text}");
         for table in text.split("\n\n").filter(|part| part.starts_with('|')) {

@@ -8,7 +8,7 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
 /// Room for labels around the area of the lines.
 const LEFT: f64 = 78.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 54.0;
 /// There are so many colours; a seventh line has the first one's, dashed.
@@ -16,8 +16,9 @@ const COLOURS: usize = 6;
 /// More points than this are too many to point at: then only the line is drawn.
 const POINTS_MAX: usize = 400;
 const DOT_ROW: f64 = 34.0;
-/// Room for a row's name.
-const DOT_LEFT: f64 = 210.0;
+/// Room for a letter of a row's name, and for how many.
+const LETTER: f64 = 7.2;
+const LETTERS_MAX: usize = 44;
 const DOT_RIGHT: f64 = 120.0;
 
 /// An axis with what it shows.
@@ -165,9 +166,12 @@ impl DotChart {
         #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
         let end = TOP + DOT_ROW * self.rows.len() as f64;
         let height = end + BOTTOM;
+        let letters = self.rows.iter().map(|row| row.name.chars().count().min(LETTERS_MAX)).max().unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "a number of letters")]
+        let left = LETTER * letters as f64 + 20.0;
         let values = self.rows.iter().flat_map(|row| row.dots.iter().copied().chain([row.median, 1.0]));
         let scale = Scale::over(Spread::Log, Quantity::Ratio, values);
-        let place = |value: f64| DOT_LEFT + scale.position(value) * (WIDTH - DOT_LEFT - DOT_RIGHT);
+        let place = |value: f64| left + scale.position(value) * (WIDTH - left - DOT_RIGHT);
         let mut svg = open(&self.title, height);
         for (value, label) in scale.marks() {
             let at = place(value);
@@ -182,12 +186,12 @@ impl DotChart {
         for (number, row) in self.rows.iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "a number of rows")]
             let middle = TOP + DOT_ROW * (number as f64 + 0.5);
-            dot_row(row, middle, &place, &mut svg);
+            dot_row(row, left, middle, &place, &mut svg);
         }
         let _ = write!(
             svg,
             "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text></svg>",
-            f64::midpoint(DOT_LEFT, WIDTH - DOT_RIGHT),
+            f64::midpoint(left, WIDTH - DOT_RIGHT),
             height - 12.0,
             escaped(self.axis)
         );
@@ -195,7 +199,7 @@ impl DotChart {
     }
 }
 
-fn dot_row(row: &DotRow, middle: f64, place: &impl Fn(f64) -> f64, svg: &mut String) {
+fn dot_row(row: &DotRow, left: f64, middle: f64, place: &impl Fn(f64) -> f64, svg: &mut String) {
     let class = class_of(row.subject);
     let low = row.dots.iter().copied().fold(row.median, f64::min);
     let high = row.dots.iter().copied().fold(row.median, f64::max);
@@ -203,9 +207,9 @@ fn dot_row(row: &DotRow, middle: f64, place: &impl Fn(f64) -> f64, svg: &mut Str
         svg,
         "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
          <line class=\"line {class}\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
-        DOT_LEFT - 14.0,
+        left - 10.0,
         middle + 4.0,
-        escaped(&row.name),
+        escaped(&shortened(&row.name)),
         place(low),
         place(high)
     );
@@ -246,6 +250,14 @@ fn figure(title: &str, legend: &[(usize, String)], svg: &str) -> String {
 
 fn open(title: &str, height: f64) -> String {
     format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">", escaped(title))
+}
+
+/// A name that fits.
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= LETTERS_MAX {
+        return name.to_string();
+    }
+    name.chars().take(LETTERS_MAX - 1).chain(['…']).collect()
 }
 
 fn class_of(subject: usize) -> String {

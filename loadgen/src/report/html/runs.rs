@@ -128,7 +128,7 @@ pub(crate) fn latency_chart(title: &str, runs: &[(usize, &Report)], faint: &[(us
         title: title.to_string(),
         x: Axis { title: "percentile of requests", spread: Spread::Nines, quantity: Quantity::Percentile },
         y: Axis { title: "latency", spread: Spread::Log, quantity: Quantity::Time },
-        series: series(runs, faint, |run| run.latency.curve.clone()),
+        series: series(runs, faint, |run| curve(&run.latency)),
     }
     .figure()
 }
@@ -143,7 +143,7 @@ fn operations_chart(runs: &[Report]) -> String {
         label: operation.name().to_string(),
         subject,
         is_faint: false,
-        points: report.latency.curve.clone(),
+        points: curve(&report.latency),
     });
     LineChart {
         title: "Latency by percentile and operation".to_string(),
@@ -182,6 +182,15 @@ fn ramp_chart(runs: &[(usize, &Report)]) -> String {
         series: series(runs, &[], |run| run.steps.iter().map(|step| (step.rate, step.p99_us)).collect()),
     }
     .figure()
+}
+
+/// The curve as far as there are requests to draw it: of a thousand, the last is the 99.9th percentile.
+fn curve(latency: &Latency) -> Vec<(f64, f64)> {
+    #[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
+    let end = 100.0 - 100.0 / latency.count.max(1) as f64;
+    let before = latency.curve.iter().copied().filter(|(percentile, _)| *percentile < end);
+    let last = (!latency.curve.is_empty()).then_some((end, latency.max_us));
+    before.chain(last).collect()
 }
 
 fn time() -> Axis {

@@ -91,11 +91,9 @@ impl Scale {
             Spread::Log => self.log_marks(),
             Spread::Nines => {
                 let nines = (1..=7).map(|nines| 100.0 - 100.0 * 0.1_f64.powi(nines));
-                [0.0, 50.0]
-                    .into_iter()
-                    .chain(nines)
-                    .filter(|value| transformed(self.spread, *value) <= self.high)
-                    .collect()
+                // 0 and 50 % stand too close together where there are many nines.
+                let few = [0.0, 50.0].into_iter().skip(usize::from(self.high > 4.0));
+                few.chain(nines).filter(|value| transformed(self.spread, *value) <= self.high).collect()
             }
         };
         values.into_iter().map(|value| (value, self.quantity.label(value))).collect()
@@ -195,7 +193,7 @@ mod tests {
     #[test]
     fn nines_have_room_alike() {
         let scale = Scale::over(Spread::Nines, Quantity::Percentile, [0.0, 99.995]);
-        assert_eq!(labels(&scale), ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]);
+        assert_eq!(labels(&scale), ["50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]);
         let (nine, two) = (scale.position(90.0), scale.position(99.0));
         assert!((two - 2.0 * nine).abs() < 1e-9);
         assert_eq!(scale.position(100.0), 1.0);
