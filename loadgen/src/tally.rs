@@ -100,7 +100,8 @@ impl Tally {
     }
 
     fn example(&mut self, example: String) {
-        if self.errors.examples.len() < EXAMPLES_MAX {
+        // The same again shows nothing.
+        if self.errors.examples.len() < EXAMPLES_MAX && !self.errors.examples.contains(&example) {
             self.errors.examples.push(example);
         }
     }
