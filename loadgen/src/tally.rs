@@ -34,8 +34,8 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    fn new() -> Box<Count> {
-        Box::new(Count { hits: 0, misses: 0, histogram: new_histogram() })
+    fn new() -> Count {
+        Count { hits: 0, misses: 0, histogram: new_histogram() }
     }
 }
 
@@ -47,7 +47,7 @@ impl Tally {
 
     pub(crate) fn reply(&mut self, reply: &Reply, latency_ns: u64) {
         let operation = reply.request.operation;
-        let count = self.counts[operation as usize].get_or_insert_with(Count::new);
+        let count = self.counts[operation as usize].get_or_insert_with(|| Box::new(Count::new()));
         count.hits += u64::from(reply.hits);
         count.misses += u64::from(reply.misses);
         match &mut self.run {
@@ -62,7 +62,7 @@ impl Tally {
     /// Brings the histograms up to date. Do it before anybody looks at them.
     pub(crate) fn settle(&mut self) {
         if let Some((operation, latency, times)) = self.run.take() {
-            let count = self.counts[operation as usize].get_or_insert_with(Count::new);
+            let count = self.counts[operation as usize].get_or_insert_with(|| Box::new(Count::new()));
             count.histogram.saturating_record_n(latency, times);
         }
     }
@@ -110,7 +110,7 @@ impl Tally {
         debug_assert!(other.run.is_none(), "a tally is settled before it is merged");
         for (ours, theirs) in self.counts.iter_mut().zip(&other.counts) {
             let Some(theirs) = theirs else { continue };
-            let ours = ours.get_or_insert_with(Count::new);
+            let ours = ours.get_or_insert_with(|| Box::new(Count::new()));
             ours.hits += theirs.hits;
             ours.misses += theirs.misses;
             ours.histogram += &theirs.histogram;

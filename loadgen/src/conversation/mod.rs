@@ -204,8 +204,9 @@ impl Conversation {
             }
             match self.manner.dialect.read(bytes) {
                 Reading::Head(head) => {
+                    let raw = &bytes[..head.len];
                     bytes = &bytes[head.len..];
-                    self.receive_head(&head, keyspace, on_reply)?;
+                    self.receive_head(&head, raw, keyspace, on_reply)?;
                 }
                 Reading::Incomplete if bytes.len() <= self.manner.dialect.longest_head() => {
                     self.carry.extend_from_slice(bytes);
@@ -222,14 +223,15 @@ impl Conversation {
     fn receive_head(
         &mut self,
         head: &Head<'_>,
+        raw: &[u8],
         keyspace: &Keyspace,
         on_reply: &mut impl FnMut(Reply),
     ) -> Result<(), Violation> {
         self.pass_silent(head, on_reply);
-        let Some(pending) = self.due.front() else { return Err(extra(format!("{head:?}").as_bytes())) };
+        let Some(pending) = self.due.front() else { return Err(extra(raw)) };
         let distance = head.opaque.map(|opaque| opaque.wrapping_sub(pending.opaque));
         if distance.is_some_and(|distance| distance >= pending.commands) {
-            return Err(self.wrong(describe(head).as_bytes(), keyspace));
+            return Err(self.wrong(raw, keyspace));
         }
         let (operation, is_text) = (pending.request.operation, !self.manner.dialect.has_opaque());
         let key = pending.request.key;
@@ -238,9 +240,9 @@ impl Conversation {
                 self.due.pop_front();
                 self.fences -= 1;
             }
-            (Kind::Fence, ..) => return Err(self.wrong(describe(head).as_bytes(), keyspace)),
+            (Kind::Fence, ..) => return Err(self.wrong(raw, keyspace)),
             (_, Operation::MultiGet, Word::Value) => {
-                let key = self.pass_to_value(head, distance, keyspace)?;
+                let key = self.pass_to_value(head, raw, distance, keyspace)?;
                 self.begin_body(head, Family::Item, key, None, keyspace)?;
                 self.hits += 1;
             }
@@ -253,7 +255,7 @@ impl Conversation {
             (_, Operation::Get | Operation::Gets | Operation::Gat, Word::Value) => {
                 let outcome = (!is_text).then_some(Outcome::Hit);
                 if is_text && (self.hits > 0 || !self.is_named(head, key, keyspace)) {
-                    return Err(self.wrong(describe(head).as_bytes(), keyspace));
+                    return Err(self.wrong(raw, keyspace));
                 }
                 self.unique = head.unique;
                 self.begin_body(head, Family::Item, key, outcome, keyspace)?;
@@ -268,7 +270,7 @@ impl Conversation {
             }
             (_, operation, word) => match outcome_of(operation, word) {
                 Some(outcome) => self.begin_skip(head, Some(outcome), on_reply),
-                None => return Err(self.wrong(describe(head).as_bytes(), keyspace)),
+                None => return Err(self.wrong(raw, keyspace)),
             },
         }
         Ok(())
@@ -297,7 +299,13 @@ impl Conversation {
     }
 
     /// The key of a multi-get that a value belongs to; those before it are misses.
-    fn pass_to_value(&mut self, head: &Head<'_>, distance: Option<u32>, keyspace: &Keyspace) -> Result<u64, Violation> {
+    fn pass_to_value(
+        &mut self,
+        head: &Head<'_>,
+        raw: &[u8],
+        distance: Option<u32>,
+        keyspace: &Keyspace,
+    ) -> Result<u64, Violation> {
         let Some(pending) = self.due.front() else { return Err(extra(b"a value")) };
         let keys_left = pending.keys_left;
         let passed = match distance {
@@ -308,7 +316,7 @@ impl Conversation {
             }
             None => (0..keys_left).find(|passed| self.is_named(head, self.keys[*passed], keyspace)),
         };
-        let Some(passed) = passed else { return Err(self.wrong(describe(head).as_bytes(), keyspace)) };
+        let Some(passed) = passed else { return Err(self.wrong(raw, keyspace)) };
         self.pass_keys(passed);
         let key = self.keys.pop_front().unwrap_or(0);
         if let Some(pending) = self.due.front_mut() {
@@ -430,22 +438,6 @@ fn outcome_of(operation: Operation, word: Word) -> Option<Outcome> {
 
 fn extra(came: &[u8]) -> Violation {
     Violation::Extra(format!("nothing was asked, yet {} came", quote(came)))
-}
-
-/// A head in words, for an example of an error.
-fn describe(head: &Head<'_>) -> String {
-    let mut text = format!("{:?}", head.word);
-    // Writing to a string cannot fail.
-    if let Some(key) = head.key {
-        let _ = write!(text, " of {}", String::from_utf8_lossy(key));
-    }
-    if let Some(opaque) = head.opaque {
-        let _ = write!(text, " with opaque {opaque}");
-    }
-    if head.body_len > 0 {
-        let _ = write!(text, ", {} bytes", head.body_len);
-    }
-    text
 }
 
 fn name_of(key: u64, keyspace: &Keyspace) -> String {

@@ -74,18 +74,18 @@ pub(crate) struct Configuration {
     /// The command line.
     pub(crate) command: Vec<String>,
     pub(crate) server: String,
-    /// `text`, `meta`, `binary` or `udp`.
+    /// `text`, `meta` or `binary`.
     pub(crate) dialect: String,
     /// `tcp`, `unix` or `udp`.
     pub(crate) transport: String,
     pub(crate) connections: u64,
     /// Requests in flight on each connection, at most.
     pub(crate) pipeline: u64,
-    /// `closed`, `open` or `ramp`.
+    /// `closed`, `open`, `ramp` or `trace`.
     pub(crate) loop_model: String,
     /// Requests per second of an open loop; the first step's of a ramp.
     pub(crate) rate: Option<f64>,
-    /// `constant` or `poisson`; none in a closed loop.
+    /// `constant`, `poisson` or `trace`; none in a closed loop.
     pub(crate) arrivals: Option<String>,
     pub(crate) think_us: f64,
     /// The preset's name, if one was named.
@@ -294,4 +294,69 @@ const CURVE_TICKS: u32 = 5;
 #[expect(clippy::cast_precision_loss, reason = "a report needs no more than 15 digits")]
 pub(crate) fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn full() -> Report {
+        let mut histogram = new_histogram();
+        (1..=10_000).for_each(|micros| histogram.saturating_record(micros * 1000));
+        let operation = OperationReport { latency: Latency::of(&histogram), ..OperationReport::default() };
+        Report {
+            operations: [(Operation::Get, operation)].into(),
+            series: vec![Interval::default()],
+            steps: vec![Step::default()],
+            server: Some(Server::default()),
+            load: Some(Load::default()),
+            check: Some(Check::default()),
+            ..Report::default()
+        }
+    }
+
+    fn names(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    found.push(name.clone());
+                    names(value, found);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let mut fields = Vec::new();
+        names(&serde_json::to_value(full()).unwrap(), &mut fields);
+        assert!(fields.len() > 80, "{fields:?}");
+        let document = include_str!("../../../docs/LOADGEN.md");
+        for field in fields {
+            assert!(document.contains(&format!("`{field}`")), "docs/LOADGEN.md does not speak of `{field}`");
+        }
+    }
+
+    #[test]
+    fn a_report_reads_as_it_was_written() {
+        let report = full();
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+        // A report of an older version lacks what came later.
+        assert_eq!(serde_json::from_str::<Report>("{}").unwrap(), Report::default());
+    }
+
+    #[test]
+    fn a_latency_says_what_the_histogram_holds() {
+        let latency = full().operations[&Operation::Get].latency.clone();
+        let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.002;
+        assert!(near(latency.p50_us, 5000.0) && near(latency.p99_us, 9900.0) && near(latency.p99_9_us, 9990.0));
+        assert!(near(latency.max_us, 10_000.0) && near(latency.mean_us, 5000.5) && near(latency.min_us, 1.0));
+        assert_eq!(latency.curve.last().map(|point| point.0), Some(100.0));
+        assert!(latency.curve.is_sorted());
+        assert_eq!(Latency::of(&new_histogram()), Latency::default());
+    }
 }

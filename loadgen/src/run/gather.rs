@@ -52,7 +52,8 @@ pub(super) struct Over {
     pub(super) second: Second,
     pub(super) tally: Tally,
     pub(super) rate: Option<f64>,
-    pub(super) is_step_over: bool,
+    /// And a step of a ramp with it.
+    pub(super) ends_step: bool,
 }
 
 impl Gathered {
@@ -151,7 +152,7 @@ impl Gathered {
         if is_step_over {
             self.end_step();
         }
-        Some(Over { second, tally, rate: self.rates.get(step).copied(), is_step_over })
+        Some(Over { second, tally, rate: self.rates.get(step).copied(), ends_step: is_step_over })
     }
 
     fn end_step(&mut self) {
@@ -260,7 +261,7 @@ mod tests {
         {
             assert!(!gathered.is_past_knee());
             let over = gathered.add(&interval(0, second, 100 * (second + 1), answered, latency));
-            assert!(over[0].is_step_over);
+            assert!(over[0].ends_step);
         }
         // The third step answered too few, the fourth too late.
         let kept_up: Vec<bool> = gathered.steps.iter().map(|step| step.kept_up).collect();

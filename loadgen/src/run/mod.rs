@@ -197,7 +197,7 @@ impl<'a> Follower<'a> {
     }
 
     fn second(&mut self, over: &Over) {
-        self.live.second(&over.second, over.rate, over.is_step_over);
+        self.live.second(&over.second, over.rate, over.ends_step);
         if let Some(recorder) = &mut self.recorder {
             recorder.second(&over.second, &over.tally, self.started);
         }

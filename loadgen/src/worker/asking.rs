@@ -47,6 +47,7 @@ impl Worker<'_> {
             self.fill(index, 0);
         }
         // Connections that cannot send just now leave the list until they can.
+        self.is_exhausted |= matches!(self.timing, Timing::Trace { .. }) && self.source.due().is_none();
         while self.next_due() <= self.now && !self.is_exhausted {
             let waiting = match &self.timing {
                 Timing::Due(arrivals) => usize::try_from(arrivals.waiting(self.now + 1)).unwrap_or(usize::MAX),
@@ -94,10 +95,8 @@ impl Worker<'_> {
                 self.is_exhausted = true;
                 break;
             };
-            match &mut self.timing {
-                Timing::Room => {}
-                Timing::Due(arrivals) => arrivals.advance(),
-                Timing::Trace { .. } => {}
+            if let Timing::Due(arrivals) = &mut self.timing {
+                arrivals.advance();
             }
             if !matches!(self.timing, Timing::Room) && due >= self.measured_from {
                 self.tally.due += 1;
@@ -167,6 +166,11 @@ impl Worker<'_> {
     pub(super) fn outstanding(&self) -> usize {
         let alive = self.lanes.iter().filter(|lane| lane.is_alive);
         alive.map(|lane| lane.talk.outstanding() + lane.followups.len()).sum()
+    }
+
+    /// All requests are sent and answered.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_exhausted && self.outstanding() == 0
     }
 
     pub(super) fn is_any_alive(&self) -> bool {

@@ -133,7 +133,8 @@ mod tests {
         let keyspace = Keyspace::numbered(10, 4, "3000".parse().unwrap()).unwrap();
         let manner = Manner { dialect: Dialect::Text, verify: true, quiet: false, wants_misses: true };
         let mut datagrams = Datagrams::new(manner);
-        for key in 0..count as u64 {
+        for number in 0..u8::try_from(count).unwrap() {
+            let key = u64::from(number);
             let operation = Operation::Get;
             let request = Request {
                 operation,
@@ -147,7 +148,7 @@ mod tests {
             };
             let mut out = Vec::new();
             datagrams.ask(&request, &[], 5, &keyspace, &mut out);
-            assert_eq!(out, [&[0, key as u8, 0, 0, 0, 1, 0, 0][..], format!("get kkk{key}\r\n").as_bytes()].concat());
+            assert_eq!(out, [&[0, number, 0, 0, 0, 1, 0, 0][..], format!("get kkk{key}\r\n").as_bytes()].concat());
         }
         (datagrams, keyspace)
     }
@@ -157,9 +158,9 @@ mod tests {
         keyspace.push_value(key, 1, 3000, &mut whole);
         whole.extend_from_slice(b"\r\nEND\r\n");
         let parts: Vec<&[u8]> = whole.chunks(1392).collect();
-        let total = parts.len() as u8;
-        let datagram =
-            |(number, part): (usize, &&[u8])| [&[0, key as u8, 0, number as u8, 0, total, 0, 0][..], part].concat();
+        let byte = |number: usize| u8::try_from(number).unwrap();
+        let (id, total) = (u8::try_from(key).unwrap(), byte(parts.len()));
+        let datagram = |(number, part): (usize, &&[u8])| [&[0, id, 0, byte(number), 0, total, 0, 0][..], part].concat();
         parts.iter().enumerate().map(datagram).collect()
     }
 

@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -158,7 +159,7 @@ impl<'a> Worker<'a> {
         (self.is_exhausted, self.is_measuring) = (false, true);
         self.ask_all();
         self.turn(0)?;
-        while !(self.is_exhausted && self.outstanding() == 0) && !self.shared.is_stopped() && self.is_any_alive() {
+        while !self.is_over() && !self.shared.is_stopped() && self.is_any_alive() {
             let before = self.replies;
             self.turn(TURN_MAX)?;
             self.shared.done_items.fetch_add(self.replies - before, Ordering::Relaxed);
@@ -180,10 +181,7 @@ impl<'a> Worker<'a> {
         let mut interval = schedule.begin;
         let (mut cpu, mut step) = (0, 0);
         self.ask_all();
-        while self.now < end && !self.shared.is_stopped() && self.is_any_alive() {
-            if self.is_exhausted && self.outstanding() == 0 {
-                break;
-            }
+        while self.now < end && !self.is_over() && !self.shared.is_stopped() && self.is_any_alive() {
             if !self.is_measuring && self.now >= schedule.begin {
                 self.is_measuring = true;
                 cpu = thread_cpu_nanos()?;
@@ -217,25 +215,26 @@ impl<'a> Worker<'a> {
     fn begin_run(&mut self, run: &RunPlan, start: u64) {
         let plan = &self.shared.plan;
         let (worker, workers) = (u64::from(self.share.worker), u64::from(self.share.workers));
-        self.source = match &run.trace {
-            Some(trace) => Source::replay(trace.clone(), run.requests, plan.ttls.clone(), plan.seed, self.share),
-            None => {
-                let access = Access::new(run.pattern, self.shared.keyspace.count(), worker, workers);
-                let drawn = Drawn { mix: run.mix.clone(), access, multiget: run.multiget };
-                Source::mixed(drawn, run.requests, plan.ttls.clone(), plan.seed, self.share)
-            }
+        self.source = if let Some(trace) = &run.trace {
+            Source::replay(trace.clone(), run.requests, plan.ttls.clone(), plan.seed, self.share)
+        } else {
+            let access = Access::new(run.pattern, self.shared.keyspace.count(), worker, workers);
+            let drawn = Drawn { mix: run.mix.clone(), access, multiget: run.multiget };
+            Source::mixed(drawn, run.requests, plan.ttls.clone(), plan.seed, self.share)
         };
         self.source.fills = run.fills;
         self.depth = run.depth;
         (self.is_exhausted, self.measured_from) = (false, start + nanos(run.warmup));
         match &run.pace {
             Pace::Closed { think } => self.think = nanos(*think),
-            Pace::Open { .. } => self.timing = Timing::Due(self.arrivals(run, start, 0)),
+            Pace::Open { .. } => {
+                self.timing = Timing::Due(self.arrivals(run, start..run.schedule(start).step_begin(1), 0));
+            }
             Pace::Recorded { speed } => self.timing = Timing::Trace { begin: start, speed: *speed },
         }
     }
 
-    fn arrivals(&self, run: &RunPlan, begin: u64, step: usize) -> Arrivals {
+    fn arrivals(&self, run: &RunPlan, span: Range<u64>, step: usize) -> Arrivals {
         let (worker, workers) = (u64::from(self.share.worker), u64::from(self.share.workers));
         let (gaps, rate) = match &run.pace {
             Pace::Open { gaps, rates } => (*gaps, rates.get(step).copied().unwrap_or(1.0)),
@@ -244,7 +243,7 @@ impl<'a> Worker<'a> {
         let seed = self.shared.plan.seed ^ (step as u64) << 32 ^ (worker + 1);
         #[expect(clippy::cast_precision_loss, reason = "a handful of workers")]
         let rate = rate / workers as f64;
-        Arrivals::new(gaps, rate, begin, Random::new(seed), worker, workers)
+        Arrivals::new(gaps, rate, span, Random::new(seed), worker, workers)
     }
 
     /// Goes to another rate of a ramp; what has not been sent at the old one will not be. Tells how much that is.
@@ -253,7 +252,7 @@ impl<'a> Worker<'a> {
         let Timing::Due(arrivals) = &self.timing else { return 0 };
         let unsent = arrivals.waiting(begin);
         self.tally.due += unsent;
-        self.timing = Timing::Due(self.arrivals(run, begin, step));
+        self.timing = Timing::Due(self.arrivals(run, begin..schedule.step_begin(step + 1), step));
         unsent
     }
 

@@ -1,5 +1,7 @@
 //! When requests are due in an open loop: decided before the first is sent, whatever the server does.
 
+use std::ops::Range;
+
 use crate::workload::random::Random;
 
 /// How the gaps between requests are distributed, as in `--arrivals`.
@@ -21,13 +23,14 @@ pub(crate) struct Arrivals {
     random: Random,
     /// Counted in floating point so that a gap of a fraction of a nanosecond is not lost.
     next_ns: f64,
+    end_ns: u64,
 }
 
 impl Arrivals {
-    /// From `begin_ns` on, at `rate` per second. One of `workers` alike begins its turn `worker` parts of a gap later.
-    pub(crate) fn new(gaps: Gaps, rate: f64, begin_ns: u64, random: Random, worker: u64, workers: u64) -> Arrivals {
+    /// In this span of time, at `rate` per second. One of `workers` alike begins its turn `worker` parts of a gap later.
+    pub(crate) fn new(gaps: Gaps, rate: f64, span: Range<u64>, random: Random, worker: u64, workers: u64) -> Arrivals {
         let gap_ns = 1e9 / rate;
-        let mut arrivals = Arrivals { gaps, gap_ns, random, next_ns: nanos(begin_ns) };
+        let mut arrivals = Arrivals { gaps, gap_ns, random, next_ns: nanos(span.start), end_ns: span.end };
         match gaps {
             Gaps::Constant => arrivals.next_ns += gap_ns * nanos(worker) / nanos(workers.max(1)),
             Gaps::Poisson => arrivals.advance(),
@@ -35,10 +38,10 @@ impl Arrivals {
         arrivals
     }
 
-    /// When the next request is due.
+    /// When the next request is due; [`u64::MAX`] after the last.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time after the begin of the run")]
     pub(crate) fn due(&self) -> u64 {
-        self.next_ns as u64
+        Some(self.next_ns as u64).filter(|next| *next < self.end_ns).unwrap_or(u64::MAX)
     }
 
     /// The next request is taken.
@@ -53,7 +56,7 @@ impl Arrivals {
     /// About how many requests are due before `until_ns` and not yet taken.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     pub(crate) fn waiting(&self, until_ns: u64) -> u64 {
-        ((nanos(until_ns) - self.next_ns) / self.gap_ns).max(0.0).ceil() as u64
+        ((nanos(until_ns.min(self.end_ns)) - self.next_ns) / self.gap_ns).max(0.0).ceil() as u64
     }
 }
 
@@ -78,24 +81,25 @@ mod tests {
     #[test]
     fn constant_gaps_neither_drift_nor_bunch() {
         // 3 per second: no whole number of nanoseconds.
-        let mut arrivals = Arrivals::new(Gaps::Constant, 3.0, 1000, Random::new(1), 0, 1);
+        let mut arrivals = Arrivals::new(Gaps::Constant, 3.0, 1000..u64::MAX, Random::new(1), 0, 1);
         assert_eq!(arrivals.due(), 1000);
         assert_eq!(arrivals.waiting(1000 + 1_000_000_000), 3);
         assert_eq!(count_before(&mut arrivals, 1000 + 3_000_000_000), 9);
-        let mut hour = Arrivals::new(Gaps::Constant, 123_457.0, 0, Random::new(1), 0, 1);
+        let mut hour = Arrivals::new(Gaps::Constant, 123_457.0, 0..u64::MAX, Random::new(1), 0, 1);
         assert_eq!(count_before(&mut hour, 100_000_000_000).abs_diff(12_345_700), 0);
     }
 
     #[test]
     fn workers_take_turns() {
-        let dues: Vec<u64> =
-            (0..4).map(|worker| Arrivals::new(Gaps::Constant, 250.0, 0, Random::new(1), worker, 4).due()).collect();
+        let dues: Vec<u64> = (0..4)
+            .map(|worker| Arrivals::new(Gaps::Constant, 250.0, 0..u64::MAX, Random::new(1), worker, 4).due())
+            .collect();
         assert_eq!(dues, [0, 1_000_000, 2_000_000, 3_000_000]);
     }
 
     #[test]
     fn poisson_gaps_have_the_rate_and_the_spread_of_their_law() {
-        let mut arrivals = Arrivals::new(Gaps::Poisson, 10_000.0, 0, Random::new(9), 0, 1);
+        let mut arrivals = Arrivals::new(Gaps::Poisson, 10_000.0, 0..u64::MAX, Random::new(9), 0, 1);
         let (mut sum, mut squares, mut last) = (0.0, 0.0, 0);
         for _ in 0..200_000 {
             let gap = nanos(arrivals.due() - last);
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_late_taker_finds_every_request_due() {
-        let mut arrivals = Arrivals::new(Gaps::Constant, 1000.0, 0, Random::new(1), 0, 1);
+        let mut arrivals = Arrivals::new(Gaps::Constant, 1000.0, 0..500_000_000, Random::new(1), 0, 1);
         // Nobody looked for 200 ms: 200 requests are due, each at its own moment.
         assert_eq!(arrivals.waiting(200_000_000), 200);
         for number in 0..200 {
@@ -119,5 +123,9 @@ mod tests {
             arrivals.advance();
         }
         assert_eq!(arrivals.waiting(200_000_000), 0);
+        // The span ends after 500; nothing is due at its end.
+        assert_eq!(arrivals.waiting(u64::MAX), 300);
+        (0..300).for_each(|_| arrivals.advance());
+        assert_eq!((arrivals.due(), arrivals.waiting(u64::MAX)), (u64::MAX, 0));
     }
 }

@@ -278,8 +278,8 @@ mod tests {
             // Four deviations of a share of 200,000 draws.
             assert!(off < 0.0045, "{size}: {off}");
         }
-        assert_eq!(share(&draws("5:0,7:1", 1000), |one| one == 7), 1.0);
-        assert_eq!(share(&draws("7:1,5:0", 1000), |one| one == 7), 1.0);
+        assert!(draws("5:0,7:1", 1000).iter().all(|one| *one == 7));
+        assert!(draws("7:1,5:0", 1000).iter().all(|one| *one == 7));
     }
 
     #[test]

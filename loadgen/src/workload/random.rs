@@ -15,7 +15,6 @@ impl Random {
     }
 
     /// From 0 to `bound` - 1, every number as likely (but for a share of `bound` / 2^64). 0 if `bound` is 0.
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a product of two 64-bit numbers")]
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
