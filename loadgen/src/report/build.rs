@@ -24,6 +24,8 @@ pub(crate) struct Measured {
     pub(crate) started: Option<SystemTime>,
     pub(crate) seconds: f64,
     pub(crate) total: Tally,
+    /// Replies that came within the measured time. An open loop has more in total: those that came after it.
+    pub(crate) in_time: BTreeMap<Operation, u64>,
     pub(crate) series: Vec<Interval>,
     pub(crate) steps: Vec<Step>,
     pub(crate) knee_rate: Option<f64>,
@@ -50,7 +52,7 @@ pub(crate) struct ServerUsage {
 }
 
 pub(crate) fn build(configuration: Configuration, label: String, threads: usize, measured: Measured) -> Report {
-    let Measured { total, seconds, .. } = measured;
+    let Measured { total, seconds, in_time, .. } = measured;
     let requests = total.requests();
     let (hits, misses) = total.hits_and_misses();
     let lag_p99_us = total.lag_histogram().map(|lag| micros(lag.value_at_quantile(0.99)));
@@ -67,7 +69,7 @@ pub(crate) fn build(configuration: Configuration, label: String, threads: usize,
         .map(|(operation, count)| {
             let report = OperationReport {
                 requests: count.histogram.len(),
-                requests_per_second: per_second(count.histogram.len(), seconds),
+                requests_per_second: per_second(in_time.get(&operation).copied().unwrap_or(0), seconds),
                 hits: count.hits,
                 misses: count.misses,
                 latency: Latency::of(&count.histogram),
@@ -86,7 +88,7 @@ pub(crate) fn build(configuration: Configuration, label: String, threads: usize,
         configuration,
         seconds,
         requests,
-        requests_per_second: per_second(requests, seconds),
+        requests_per_second: per_second(in_time.values().sum(), seconds),
         hits,
         misses,
         hit_ratio: (hits + misses > 0).then(|| float(hits) / float(hits + misses)),

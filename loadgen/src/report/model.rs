@@ -35,6 +35,7 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Requests answered in that time; in an open loop, requests that were due in that time and answered.
     pub(crate) requests: u64,
+    /// Replies that came in that time.
     pub(crate) requests_per_second: f64,
     /// Keys found and not found by retrievals (get, gets, multi-get, gat).
     pub(crate) hits: u64,

@@ -93,6 +93,7 @@ struct Follower<'a> {
     told: usize,
     gathered: Option<Gathered>,
     tail: Tally,
+    unsent: u64,
     started: SystemTime,
     probe: Probe,
     recorder: Option<Recorder>,
@@ -111,6 +112,7 @@ impl<'a> Follower<'a> {
             told: 0,
             gathered: None,
             tail: Tally::default(),
+            unsent: 0,
             started: SystemTime::now(),
             probe: Probe { pid: options.server_pid, begin: None, end: None },
             recorder: None,
@@ -151,8 +153,9 @@ impl<'a> Follower<'a> {
             match messages.recv_timeout(LOOK) {
                 Ok(Message::PhaseOver { tally }) => self.phase_told(&tally),
                 Ok(Message::Interval(interval)) => self.interval(&interval),
-                Ok(Message::Done { tally }) => {
+                Ok(Message::Done { tally, unsent }) => {
                     self.probe.take_end();
+                    self.unsent += unsent;
                     self.tail.merge(&tally);
                     done += 1;
                 }
@@ -243,7 +246,8 @@ impl<'a> Follower<'a> {
             measured.idle_ratio = gathered.idle_ratio();
             measured.knee_rate = gathered.knee_rate();
             measured.cpu_ns = gathered.cpu_ns;
-            measured.unsent = gathered.unsent;
+            measured.unsent = gathered.unsent + self.unsent;
+            measured.in_time = gathered.total.counts().map(|(name, count)| (name, count.histogram.len())).collect();
             total.merge(&gathered.total);
             measured.series = gathered.series;
             measured.steps = gathered.steps;

@@ -70,6 +70,8 @@ pub(crate) struct Worker<'a> {
     /// Replies count that come while this is set; in an open loop, those to requests due since `measured_from`.
     is_measuring: bool,
     measured_from: u64,
+    /// Requests that were due before the end and have not been sent at all.
+    unsent: u64,
     tally: Tally,
     /// Lanes to which something may be sent.
     ready: VecDeque<usize>,
@@ -111,6 +113,7 @@ impl<'a> Worker<'a> {
             is_exhausted: false,
             is_measuring: false,
             measured_from: 0,
+            unsent: 0,
             tally: Tally::default(),
             ready: VecDeque::new(),
             urgent: Vec::new(),
@@ -149,7 +152,7 @@ impl<'a> Worker<'a> {
         }
         self.drain()?;
         self.tally.settle();
-        tell(Message::Done { tally: Box::new(self.tally) });
+        tell(Message::Done { tally: Box::new(self.tally), unsent: self.unsent });
         Ok(())
     }
 
@@ -199,15 +202,32 @@ impl<'a> Worker<'a> {
             let milestone = if self.is_measuring { schedule.interval_end(interval) } else { schedule.begin };
             self.turn(milestone.saturating_sub(self.now).min(TURN_MAX))?;
         }
-        (self.is_measuring, self.is_asking) = (false, false);
+        self.is_measuring = false;
         let interval_end = self.now.min(end);
-        let unsent = match &self.timing {
-            Timing::Due(arrivals) => arrivals.waiting(interval_end),
-            _ => 0,
-        };
-        self.tally.due += unsent;
-        if interval_end > interval || unsent > 0 {
-            self.report_interval((interval, interval_end), &mut cpu, unsent, tell)?;
+        self.tally.due += self.waiting(interval_end);
+        if interval_end > interval {
+            self.report_interval((interval, interval_end), &mut cpu, 0, tell)?;
+        }
+        self.send_late()?;
+        self.is_asking = false;
+        self.unsent = self.waiting(interval_end);
+        Ok(())
+    }
+
+    /// How many requests of an open loop were due before this and have not been sent.
+    fn waiting(&self, until: u64) -> u64 {
+        if let Timing::Due(arrivals) = &self.timing { arrivals.waiting(until) } else { 0 }
+    }
+
+    /// Sends what was due when measuring ended and has not been sent: left out, it would be missing where the latencies
+    /// are highest.
+    fn send_late(&mut self) -> io::Result<()> {
+        let give_up = self.now + nanos(DRAIN_MAX);
+        while matches!(self.timing, Timing::Due(_)) && self.next_due() < u64::MAX && self.now < give_up {
+            if self.is_exhausted || self.shared.is_stopped() || !self.is_any_alive() {
+                break;
+            }
+            self.turn(TURN_MAX)?;
         }
         Ok(())
     }

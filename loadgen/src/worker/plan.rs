@@ -105,9 +105,10 @@ pub(crate) enum Message {
     },
     /// An interval of the run is over.
     Interval(Interval),
-    /// It has ended; what came in after the last interval.
+    /// It has ended; what came in after the last interval, and how much was due in it and has not been sent.
     Done {
         tally: Box<Tally>,
+        unsent: u64,
     },
     Failed(std::io::Error),
 }
