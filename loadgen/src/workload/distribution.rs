@@ -253,7 +253,7 @@ impl Draw for Ttls {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "test figures")]
+#[expect(clippy::cast_precision_loss, reason = "test figures")]
 mod tests {
     use super::*;
 
