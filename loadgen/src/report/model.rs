@@ -320,7 +320,10 @@ mod tests {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    found.push(name.clone());
+                    // The names of operations are not names of fields.
+                    if Operation::named(name).is_none() {
+                        found.push(name.clone());
+                    }
                     names(value, found);
                 }
             }
@@ -354,7 +357,7 @@ mod tests {
         let latency = full().operations[&Operation::Get].latency.clone();
         let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.002;
         assert!(near(latency.p50_us, 5000.0) && near(latency.p99_us, 9900.0) && near(latency.p99_9_us, 9990.0));
-        assert!(near(latency.max_us, 10_000.0) && near(latency.mean_us, 5000.5) && near(latency.min_us, 1.0));
+        assert!(near(latency.max_us, 10_000.0) && near(latency.mean_us, 5000.5));
         assert_eq!(latency.curve.last().map(|point| point.0), Some(100.0));
         assert!(latency.curve.is_sorted());
         assert_eq!(Latency::of(&new_histogram()), Latency::default());
