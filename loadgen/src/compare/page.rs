@@ -87,8 +87,10 @@ fn metric_table(comparison: &Comparison, metric: Metric) -> String {
     }
     let mut head = vec!["row".to_string()];
     head.extend(comparison.servers.iter().enumerate().map(|(number, server)| swatch(number, &server.name)));
+    let is_pair = comparison.servers.len() == 2;
     for server in &comparison.servers[1..] {
-        head.extend([format!("ratio to {}", escaped(&server.name)), "spread".into(), "rounds".into()]);
+        let ratio = if is_pair { "ratio".to_string() } else { format!("ratio to {}", escaped(&server.name)) };
+        head.extend([ratio, "spread".into(), "rounds".into()]);
     }
     let unit = if metric.unit().is_empty() { String::new() } else { format!(", {}", metric.unit()) };
     format!("<div><h2>{}{unit}</h2>\n{}</div>\n", capitalized(metric.name()), table(&head, &rows))
