@@ -184,6 +184,8 @@ impl<'a> Worker<'a> {
         let mut interval = schedule.begin;
         let (mut cpu, mut step) = (0, 0);
         self.ask_all();
+        // Without a warm-up the first reply counts already.
+        self.now = self.shared.now();
         while self.now < end && !self.is_over() && !self.shared.is_stopped() && self.is_any_alive() {
             if !self.is_measuring && self.now >= schedule.begin {
                 self.is_measuring = true;
