@@ -10,6 +10,7 @@ mod index;
 mod item;
 mod items;
 mod memory;
+pub mod policy;
 mod queue;
 mod shard;
 mod slots;
