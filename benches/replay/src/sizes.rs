@@ -36,6 +36,8 @@ pub(crate) enum Sizes {
     MetaUsr,
     /// 8 bytes to 256 KiB, each octave as likely as the next.
     Mixed,
+    /// Keys of 24 bytes and values of 100, all alike.
+    Fixed,
 }
 
 impl Sizes {
@@ -46,6 +48,7 @@ impl Sizes {
             Self::MetaEtc => (extreme_key(random), pareto(random)),
             Self::MetaUsr => (if random.below(2) == 0 { 16 } else { 21 }, 2),
             Self::Mixed => (24, (8.0 * 32_768.0_f64.powf(random.unit())) as u32),
+            Self::Fixed => (24, 100),
         };
         KeyInfo { key_len: key_len as u8, value_len, ttl_s: 0 }
     }

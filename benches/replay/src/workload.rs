@@ -51,6 +51,8 @@ enum Pattern {
     /// Zipf whose ranks pass from key to key: every 10 requests one of the first twentieth of
     /// the ranks goes to a random key, so that a popular key stays so for half a million requests on average.
     ZipfDrift(f64),
+    /// Zipf whose ranks all go to other keys six times in the trace.
+    ZipfShift(f64),
     /// All keys in turn, again and again.
     Loop,
     /// Half Zipf over half of the keys, half a loop over the others.
@@ -132,6 +134,30 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         pattern: Pattern::ZipfDrift(0.99),
     },
     Workload {
+        name: "shift-0.9",
+        about: "Zipf 0.9, Meta ETC's sizes, other keys are popular from one moment to the next, 6 times",
+        sizes: Sizes::MetaEtc,
+        footprint: 4.0,
+        requests: 6_000_000,
+        pattern: Pattern::ZipfShift(0.9),
+    },
+    Workload {
+        name: "fixed-0.8",
+        about: "Zipf 0.8, all items alike, 100-byte values",
+        sizes: Sizes::Fixed,
+        footprint: 4.0,
+        requests: 8_000_000,
+        pattern: Pattern::Zipf(0.8),
+    },
+    Workload {
+        name: "loop-fixed",
+        about: "all keys in turn, all items alike, 1.2 times the memory",
+        sizes: Sizes::Fixed,
+        footprint: 1.2,
+        requests: 5_000_000,
+        pattern: Pattern::Loop,
+    },
+    Workload {
         name: "loop",
         about: "all keys in turn, Twitter's sizes, 1.4 times the memory",
         sizes: Sizes::Twitter,
@@ -178,6 +204,7 @@ impl Workload {
                 order
             }
             Pattern::ZipfDrift(skew) => drift(again, skew, requests, &mut random),
+            Pattern::ZipfShift(skew) => shift(again, skew, requests, &mut random),
             Pattern::Loop => (0..requests).map(|position| (position % keys.len()) as u32).collect(),
             Pattern::ZipfLoop(skew) => zipf_and_loop(again, skew, requests, &mut random),
         };
@@ -246,6 +273,20 @@ fn drift(keys: u32, skew: f64, requests: usize, random: &mut Random) -> Vec<u32>
                 key_of_rank.swap(popular as usize, random.below(keys) as usize);
             }
             key_of_rank[zipf.sample(random) as usize]
+        })
+        .collect()
+}
+
+fn shift(keys: u32, skew: f64, requests: usize, random: &mut Random) -> Vec<u32> {
+    let zipf = Zipf::new(keys, skew);
+    let period = requests / 6;
+    let mut first = 0;
+    (0..requests)
+        .map(|position| {
+            if position % period == 0 {
+                first = random.below(keys);
+            }
+            (zipf.sample(random) + first) % keys
         })
         .collect()
 }
