@@ -1,5 +1,7 @@
 //! The table, and the same as JSON.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 /// Miss ratios of one workload and one seed.
@@ -88,7 +90,7 @@ impl Section {
                 Some(figure) if ["ratio", "copied", "policy_bytes_per_item"].contains(name) => format!("{figure:.2}"),
                 Some(figure) => format!("{figure:.4}"),
             };
-            line += &format!(" {figure:>width$} |");
+            let _ = write!(line, " {figure:>width$} |");
         }
         line
     }
@@ -119,8 +121,8 @@ pub(crate) fn head() -> String {
     let mut rule = format!("|{}|", "-".repeat(14));
     for (heading, ..) in COLUMNS {
         let width = heading.len().max(6);
-        head += &format!(" {heading:>width$} |");
-        rule += &format!("{}:|", "-".repeat(width + 1));
+        let _ = write!(head, " {heading:>width$} |");
+        let _ = write!(rule, "{}:|", "-".repeat(width + 1));
     }
     format!("{head}\n{rule}")
 }
@@ -186,7 +188,7 @@ mod tests {
         let summary = summary(&sections()).unwrap();
         assert!((summary.ratio_mean - (0.5_f64 * 0.8).sqrt()).abs() < 1e-9);
         assert!((summary.ratio_worst - 0.8).abs() < 1e-9);
-        assert!((summary.gap_closed - (2.0 / 3.0 + 0.25) / 2.0).abs() < 1e-9);
+        assert!((summary.gap_closed - f64::midpoint(2.0 / 3.0, 0.25)).abs() < 1e-9);
     }
 
     #[test]

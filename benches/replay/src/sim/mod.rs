@@ -88,3 +88,6 @@ impl KeyList {
         self.previous[key as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,11 +90,8 @@ impl Optimum<'_> {
     }
 
     fn worst_of_sample(&mut self, position: usize, newcomer: u32) -> u32 {
-        let mut worst = if self.place[newcomer as usize] == NONE {
-            (0, NONE)
-        } else {
-            (self.cost(position, newcomer), newcomer)
-        };
+        let mut worst =
+            if self.place[newcomer as usize] == NONE { (0, NONE) } else { (self.cost(position, newcomer), newcomer) };
         for _ in 0..SAMPLE {
             let key = self.held[self.random.below(self.held.len() as u32) as usize];
             worst = worst.max((self.cost(position, key), key));

@@ -47,7 +47,7 @@ pub(crate) struct Segments<'a> {
     capacity: usize,
     segment_len: usize,
     policy: Policy,
-    segments: Vec<Segment>,
+    all: Vec<Segment>,
     free: Vec<u32>,
     /// Sealed segments, oldest first, per queue.
     sealed: [VecDeque<u32>; 2],
@@ -83,7 +83,7 @@ impl<'a> Segments<'a> {
             capacity,
             segment_len: (capacity / 1024).next_power_of_two().clamp(64 << 10, 1 << 20),
             policy: Policy::new(capacity),
-            segments: Vec::new(),
+            all: Vec::new(),
             free: Vec::new(),
             sealed: [VecDeque::new(), VecDeque::new()],
             open: [NONE; 2],
@@ -124,7 +124,8 @@ impl<'a> Segments<'a> {
         self.log_len(key) + self.large_len(key) + INDEX
     }
 
-    fn used(&self) -> usize {
+    /// Bytes in use, the reserve included.
+    pub(crate) fn used(&self) -> usize {
         (self.in_use + RESERVE) * self.segment_len + self.items * INDEX + self.large_bytes + self.policy.bytes()
     }
 
@@ -149,7 +150,7 @@ impl<'a> Segments<'a> {
     }
 
     fn fits(&self, slot: usize, key: u32) -> bool {
-        self.segments[self.open[slot] as usize].written + self.log_len(key) <= self.segment_len
+        self.all[self.open[slot] as usize].written + self.log_len(key) <= self.segment_len
     }
 
     fn seal(&mut self, slot: usize) {
@@ -167,7 +168,7 @@ impl<'a> Segments<'a> {
             self.open[slot] = self.fresh(queue);
         }
         let len = self.log_len(key);
-        let segment = &mut self.segments[self.open[slot] as usize];
+        let segment = &mut self.all[self.open[slot] as usize];
         self.place[key as usize] = (self.open[slot], segment.items.len() as u32);
         segment.items.push(key);
         segment.written += len;
@@ -178,18 +179,18 @@ impl<'a> Segments<'a> {
         self.in_use += 1;
         let segment = Segment { queue, items: Vec::new(), written: 0, dead: 0, judged: 0 };
         if let Some(number) = self.free.pop() {
-            self.segments[number as usize] = segment;
+            self.all[number as usize] = segment;
             return number;
         }
-        self.segments.push(segment);
-        self.segments.len() as u32 - 1
+        self.all.push(segment);
+        self.all.len() as u32 - 1
     }
 
     /// Takes a key out of its segment, whose bytes there are dead from now on.
     fn detach(&mut self, key: u32) {
         let (at, _) = std::mem::replace(&mut self.place[key as usize], (NONE, 0));
         let (len, size) = (self.log_len(key), self.size(key));
-        let segment = &mut self.segments[at as usize];
+        let segment = &mut self.all[at as usize];
         segment.dead += len;
         self.live[number(segment.queue)] -= size;
     }
@@ -223,9 +224,9 @@ impl<'a> Segments<'a> {
 
     /// Judges a segment's items; stops early when evicting large values has made room enough.
     fn give_up(&mut self, queue: Queue, victim: u32, bytes: usize, position: usize) {
-        while let Some(&key) = self.segments[victim as usize].items.get(self.segments[victim as usize].judged) {
-            let judged = self.segments[victim as usize].judged;
-            self.segments[victim as usize].judged += 1;
+        while let Some(&key) = self.all[victim as usize].items.get(self.all[victim as usize].judged) {
+            let judged = self.all[victim as usize].judged;
+            self.all[victim as usize].judged += 1;
             if self.place[key as usize] != (victim, judged as u32) {
                 continue;
             }
@@ -253,7 +254,7 @@ impl<'a> Segments<'a> {
     }
 
     fn release(&mut self, segment: u32) {
-        self.segments[segment as usize].items = Vec::new();
+        self.all[segment as usize].items = Vec::new();
         self.free.push(segment);
         self.in_use -= 1;
     }
@@ -263,13 +264,13 @@ impl<'a> Segments<'a> {
         if self.wheel.is_empty() {
             return false;
         }
-        let worst = self.sealed.iter().flatten().copied().max_by_key(|at| self.segments[*at as usize].dead);
-        let Some(worst) = worst.filter(|at| self.segments[*at as usize].dead * DEAD_PART >= self.segment_len) else {
+        let worst = self.sealed.iter().flatten().copied().max_by_key(|at| self.all[*at as usize].dead);
+        let Some(worst) = worst.filter(|at| self.all[*at as usize].dead * DEAD_PART >= self.segment_len) else {
             return false;
         };
-        let queue = self.segments[worst as usize].queue;
+        let queue = self.all[worst as usize].queue;
         self.sealed[number(queue)].retain(|at| *at != worst);
-        for (at, key) in std::mem::take(&mut self.segments[worst as usize].items).into_iter().enumerate() {
+        for (at, key) in std::mem::take(&mut self.all[worst as usize].items).into_iter().enumerate() {
             if self.place[key as usize] == (worst, at as u32) {
                 self.detach(key);
                 self.append(queue, key);
