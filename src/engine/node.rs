@@ -1,6 +1,7 @@
 //! What all conversations of a core share: its shard, its counters, and its side of the mesh.
 
 use std::collections::VecDeque;
+use std::io;
 
 use crate::engine::look_ahead::LookAhead;
 use crate::engine::{Effect, EngineConfig};
@@ -48,18 +49,16 @@ pub(super) struct Node {
     buffers: Vec<Vec<u8>>,
     /// On shard 0: the place of the last flush in the order of all.
     flush_epoch: u64,
-    /// The memory limit of all shards together, as last set.
-    pub(super) memory_limit: usize,
 }
 
 impl Node {
-    pub(super) fn new(config: EngineConfig, now: Now) -> Self {
+    pub(super) fn new(config: EngineConfig, now: Now) -> io::Result<Self> {
         let peer = || Peer { credits: CREDITS, outbox: Vec::new(), waiting: VecDeque::new() };
         let shards = config.shard.shards;
-        Self {
+        Ok(Self {
             id: config.shard.id,
             routing: Routing::new(shards),
-            shard: Shard::new(config.shard.clone()),
+            shard: Shard::new(config.shard.clone())?,
             counters: Counters::default(),
             peers: (0..shards).map(|_| peer()).collect(),
             effects: Vec::new(),
@@ -71,9 +70,8 @@ impl Node {
             pool: Vec::new(),
             buffers: Vec::new(),
             flush_epoch: 0,
-            memory_limit: config.shard.memory_limit * usize::from(shards),
             config,
-        }
+        })
     }
 
     /// Fetches the items of the gets that `input` begins with.
@@ -141,7 +139,7 @@ impl Node {
         let Some((key, small)) = data.split_at_checked(key_len) else { return };
         let Some(key) = Key::new(key) else { return };
         let value = match value.take() {
-            Some(large) => Incoming::Shared(large),
+            Some(large) => Incoming::Large(large),
             None => Incoming::Slice(small),
         };
         if slot.is_some() {
@@ -175,8 +173,7 @@ impl Node {
     }
 
     pub(super) fn set_memory_limit(&mut self, bytes: usize) {
-        self.memory_limit = bytes;
-        self.shard.set_memory_limit(bytes / usize::from(self.routing.shards()), self.now);
+        self.shard.set_memory_limit(bytes, self.now);
     }
 
     /// A letter to `to`, empty.

@@ -86,6 +86,7 @@ pub struct Held {
 }
 
 /// The policy of one shard.
+#[derive(Debug)]
 pub struct Policy {
     capacity: usize,
     sketch: Sketch,

@@ -43,6 +43,7 @@ impl Border {
 }
 
 /// How the bytes judged lately are spread over the scale.
+#[derive(Debug)]
 pub(super) struct Spread {
     bytes: Box<[u64; STEPS]>,
     total: u64,
