@@ -95,8 +95,8 @@ pub struct Policy {
     is_full: bool,
     /// Main has its share: what comes must be better than what goes.
     main_is_full: bool,
-    judged_probation: Spread,
-    judged_main: Spread,
+    judged_probation: Box<Spread>,
+    judged_main: Box<Spread>,
     /// Main keeps what is above.
     main_border: Border,
     /// Probation keeps what is above.
@@ -116,8 +116,8 @@ impl Policy {
             placed: 0,
             is_full: false,
             main_is_full: false,
-            judged_probation: Spread::new(),
-            judged_main: Spread::new(),
+            judged_probation: Box::new(Spread::new()),
+            judged_main: Box::new(Spread::new()),
             main_border: Border::LOWEST,
             probation_border: Border::LOWEST,
             kept_bytes: 0,
