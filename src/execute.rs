@@ -1,6 +1,8 @@
 //! A request changes a shard and writes its reply. Every change of a shard by a client passes through here, on the
 //! shard's own core, whether the request was made there or came by letter.
 
+pub mod meta;
+
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
@@ -98,43 +100,38 @@ impl Executor<'_> {
 
     /// Counts a storage request and gives its reply.
     fn stored(&mut self, mode: StoreMode, outcome: StoreOutcome) -> &'static [u8] {
-        let counters = &mut *self.counters;
-        counters.cmd_set += 1;
-        if let StoreMode::Cas(_) = mode {
-            match outcome {
-                StoreOutcome::Stored { .. } => counters.cas_hits += 1,
-                StoreOutcome::Exists => counters.cas_badval += 1,
-                StoreOutcome::NotFound => counters.cas_misses += 1,
-                _ => {}
-            }
-        }
+        self.count_store(matches!(mode, StoreMode::Cas(_)), outcome);
         match outcome {
             StoreOutcome::Stored { .. } => response::STORED,
             StoreOutcome::NotStored => response::NOT_STORED,
             StoreOutcome::Exists => response::EXISTS,
             StoreOutcome::NotFound => response::NOT_FOUND,
-            StoreOutcome::TooLarge => {
-                counters.store_too_large += 1;
-                match mode {
-                    // As memcached answers, which keeps the old value too.
-                    StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
-                    _ => response::TOO_LARGE,
-                }
-            }
-            StoreOutcome::OutOfMemory => {
-                counters.store_no_memory += 1;
-                response::OUT_OF_MEMORY
-            }
+            StoreOutcome::TooLarge => match mode {
+                // As memcached answers, which keeps the old value too.
+                StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
+                _ => response::TOO_LARGE,
+            },
+            StoreOutcome::OutOfMemory => response::OUT_OF_MEMORY,
+        }
+    }
+
+    /// Counts a storage request, which compared versions or not.
+    fn count_store(&mut self, is_cas: bool, outcome: StoreOutcome) {
+        let counters = &mut *self.counters;
+        counters.cmd_set += 1;
+        match outcome {
+            StoreOutcome::Stored { .. } if is_cas => counters.cas_hits += 1,
+            StoreOutcome::Exists if is_cas => counters.cas_badval += 1,
+            StoreOutcome::NotFound if is_cas => counters.cas_misses += 1,
+            StoreOutcome::TooLarge => counters.store_too_large += 1,
+            StoreOutcome::OutOfMemory => counters.store_no_memory += 1,
+            _ => {}
         }
     }
 
     /// Counts an `incr` or `decr` and writes its reply.
     fn computed(&mut self, direction: Arithmetic, outcome: ArithmeticOutcome, out: &mut Output) {
-        let counters = &mut *self.counters;
-        let (hits, misses) = match direction {
-            Arithmetic::Increment => (&mut counters.incr_hits, &mut counters.incr_misses),
-            Arithmetic::Decrement => (&mut counters.decr_hits, &mut counters.decr_misses),
-        };
+        let (hits, misses) = self.arithmetic_counters(direction);
         match outcome {
             ArithmeticOutcome::Value { number, .. } | ArithmeticOutcome::Created { number, .. } => {
                 *hits += 1;
@@ -147,7 +144,7 @@ impl Executor<'_> {
             }
             ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
             ArithmeticOutcome::OutOfMemory => {
-                counters.store_no_memory += 1;
+                self.counters.store_no_memory += 1;
                 out.put(response::OUT_OF_MEMORY);
             }
         }
