@@ -39,6 +39,9 @@ struct Before {
     is_new: bool,
 }
 
+/// Before it was made by this request.
+const NEW: Before = Before { deadline: Deadline::NEVER, fetched: false, idle_s: 0, won: false, is_new: true };
+
 /// The flags that may change an item or its marks.
 const CHANGING: crate::protocol::meta::FlagSet = crate::protocol::meta::FlagSet::of(b"TNR");
 
@@ -110,8 +113,7 @@ impl Executor<'_> {
                     class: 0,
                     size: 0,
                 };
-                let before = Before { deadline, fetched: false, idle_s: 0, won: false, is_new: true };
-                write_hit(call, &item, before, true, self.now, out);
+                write_hit(call, &item, NEW, true, self.now, out);
             }
             _ => {
                 self.counters.store_no_memory += 1;
@@ -124,8 +126,15 @@ impl Executor<'_> {
     #[inline]
     fn meta_hit(&mut self, call: &MetaCall<'_>, found: Found, is_new: bool, out: &mut Output) {
         let item = self.shard.item(found, self.now);
-        let before =
-            Before { deadline: item.deadline, fetched: item.fetched, idle_s: item.idle_s, won: item.marks.won, is_new };
+        let present = item.deadline;
+        let before = Before {
+            // A new item has no time until a flag gives it one.
+            deadline: if is_new { Deadline::NEVER } else { present },
+            fetched: item.fetched,
+            idle_s: item.idle_s,
+            won: item.marks.won,
+            is_new,
+        };
         let mut found = found;
         let mut wins = false;
         if item.marks.stale || call.flags.set().has_any_of(CHANGING) {
@@ -133,7 +142,7 @@ impl Executor<'_> {
             let (deadline, is_recache) = self.effects(call.flags, before);
             wins = !marks.won && (marks.stale || is_new || is_recache);
             let change = Change {
-                deadline: (deadline != before.deadline).then_some(deadline),
+                deadline: (deadline != present).then_some(deadline),
                 marks: wins.then_some(Marks { won: true, ..marks }),
                 ..Change::default()
             };
@@ -280,8 +289,7 @@ impl Executor<'_> {
         request.compare = flags.cas(b'C').filter(|&wanted| wanted != CasUnique(0));
         request.cas = flags.cas(b'E');
         request.key_is_binary = flags.has(b'b');
-        let new = Before { deadline: Deadline::NEVER, fetched: false, idle_s: 0, won: false, is_new: true };
-        request.create = flags.has(b'N').then(|| (flags.number(b'J').unwrap_or(0), self.effects(flags, new).0));
+        request.create = flags.has(b'N').then(|| (flags.number(b'J').unwrap_or(0), self.effects(flags, NEW).0));
         // What a `t` before the `T` shows must be known before it changes.
         let mut deadline_before = None;
         if let Some(exptime) = flags.exptime(b'T') {
@@ -297,11 +305,9 @@ impl Executor<'_> {
             ArithmeticOutcome::Value { number, cas, deadline } => {
                 *self.arithmetic_counters(direction).0 += 1;
                 let deadline = deadline_before.unwrap_or(deadline);
-                (number, cas, Before { deadline, is_new: false, ..new })
+                (number, cas, Before { deadline, is_new: false, ..NEW })
             }
-            ArithmeticOutcome::Created { number, cas, .. } => {
-                (number, cas, Before { deadline: self.deadline(flags.exptime(b'N')), ..new })
-            }
+            ArithmeticOutcome::Created { number, cas, .. } => (number, cas, NEW),
             ArithmeticOutcome::NotFound => {
                 *self.arithmetic_counters(direction).1 += 1;
                 return out.write(|buffer| response::write_short(buffer, Code::NotFound, flags, call.key));
