@@ -2,7 +2,9 @@
 //! shard's own core, whether the request was made there or came by letter.
 
 pub mod meta;
+pub mod observe;
 
+use self::observe::{Event, GetStatus, Observe};
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
@@ -20,6 +22,8 @@ pub struct Executor<'a> {
     pub counters: &'a mut Counters,
     /// The moment that decides about expiry.
     pub now: Now,
+    /// Who is told what happens, if anybody wants to know.
+    pub observer: Option<&'a mut dyn Observe>,
 }
 
 impl Executor<'_> {
@@ -33,8 +37,10 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
+                let sent = (deadline, incoming_len(&value));
                 let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
                 let outcome = self.shard.store(request, self.now);
+                self.observe_store(command_of(mode), key, hash, outcome, sent);
                 out.put(self.stored(mode, outcome));
             }
             Op::RefuseTooLarge => {
@@ -43,7 +49,10 @@ impl Executor<'_> {
                 out.put(response::TOO_LARGE);
             }
             Op::Delete => {
-                if self.shard.delete(key, hash, self.now) {
+                let before = self.look_before_delete(key, hash);
+                let is_hit = self.shard.delete(key, hash, self.now);
+                self.observe_delete("delete", key, is_hit, before);
+                if is_hit {
                     self.counters.delete_hits += 1;
                     out.put(response::DELETED);
                 } else {
@@ -62,6 +71,7 @@ impl Executor<'_> {
                     self.counters.touch_hits += 1;
                     out.put(response::TOUCHED);
                 } else {
+                    self.observe_miss(key, GetStatus::NotFound);
                     self.counters.touch_misses += 1;
                     out.put(response::NOT_FOUND);
                 }
@@ -85,17 +95,28 @@ impl Executor<'_> {
                 (lookup, &mut counters.touch_hits, &mut counters.touch_misses)
             }
         };
-        match lookup {
+        let status = match lookup {
             Lookup::Hit(item) => {
                 *hits += 1;
+                if let Some(observer) = &mut self.observer {
+                    let (status, class, size) = (GetStatus::Found, item.class, item.value.len());
+                    observer.observe(&Event::Get { key, status, class, size }, self.now);
+                }
                 write_item(key, &item, retrieval.with_cas, out);
                 return;
             }
-            Lookup::Miss => {}
-            Lookup::Expired => counters.get_expired += 1,
-            Lookup::Flushed => counters.get_flushed += 1,
-        }
+            Lookup::Miss => GetStatus::NotFound,
+            Lookup::Expired => {
+                counters.get_expired += 1;
+                GetStatus::Expired
+            }
+            Lookup::Flushed => {
+                counters.get_flushed += 1;
+                GetStatus::Flushed
+            }
+        };
         *misses += 1;
+        self.observe_miss(key, status);
     }
 
     /// Counts a storage request and gives its reply.
@@ -148,6 +169,25 @@ impl Executor<'_> {
                 out.put(response::OUT_OF_MEMORY);
             }
         }
+    }
+}
+
+fn incoming_len(value: &Incoming<'_>) -> usize {
+    match value {
+        Incoming::Slice(bytes) => bytes.len(),
+        Incoming::Shared(bytes) => bytes.len(),
+    }
+}
+
+/// memcached's word for a storage request.
+const fn command_of(mode: StoreMode) -> &'static str {
+    match mode {
+        StoreMode::Set => "set",
+        StoreMode::Add => "add",
+        StoreMode::Replace => "replace",
+        StoreMode::Append => "append",
+        StoreMode::Prepend => "prepend",
+        StoreMode::Cas(_) => "cas",
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Effects of flags take place in the order of the flags, and so a `t` shows the time as it is at its place.
 
-use super::Executor;
+use super::observe::{Event, GetStatus};
+use super::{Executor, command_of, incoming_len};
 use crate::protocol::Output;
 use crate::protocol::meta::response::{self, Code};
 use crate::protocol::meta::{MetaFlags, Verb};
@@ -67,9 +68,15 @@ impl Executor<'_> {
         self.count_get(is_touch, is_hit || call.flags.has(b'N'));
         match search {
             Search::Hit(found) => return self.meta_hit(call, found, false, out),
-            Search::Miss => {}
-            Search::Expired => self.counters.get_expired += 1,
-            Search::Flushed => self.counters.get_flushed += 1,
+            Search::Miss => self.observe_miss(call.key, GetStatus::NotFound),
+            Search::Expired => {
+                self.counters.get_expired += 1;
+                self.observe_miss(call.key, GetStatus::Expired);
+            }
+            Search::Flushed => {
+                self.counters.get_flushed += 1;
+                self.observe_miss(call.key, GetStatus::Flushed);
+            }
         }
         if call.flags.has(b'N') {
             self.vivify(call, out);
@@ -157,6 +164,10 @@ impl Executor<'_> {
             self.shard.mark_used(found, self.now);
         }
         let item = self.shard.item(found, self.now);
+        if let Some(observer) = &mut self.observer {
+            let (key, status, class, size) = (call.key, GetStatus::Found, item.class, item.value.len());
+            observer.observe(&Event::Get { key, status, class, size }, self.now);
+        }
         write_hit(call, &item, before, wins, self.now, out);
     }
 
@@ -185,10 +196,7 @@ impl Executor<'_> {
     fn meta_set(&mut self, call: &MetaCall<'_>, value: Incoming<'_>, out: &mut Output) {
         let flags = call.flags;
         let mode = flags.store_mode();
-        let sent_len = match &value {
-            Incoming::Slice(bytes) => bytes.len(),
-            Incoming::Shared(bytes) => bytes.len(),
-        };
+        let sent_len = incoming_len(&value);
         let mut request = StoreRequest::new(
             mode,
             call.key,
@@ -203,7 +211,10 @@ impl Executor<'_> {
         request.vivify = flags.exptime(b'N').map(|exptime| Deadline::from_exptime(exptime, self.now));
         request.key_is_binary = flags.has(b'b');
         let is_cas = request.compare.is_some();
+        let sent = (request.deadline, sent_len);
         let outcome = self.shard.store(request, self.now);
+        let command = if is_cas && matches!(mode, StoreMode::Set) { "cas" } else { command_of(mode) };
+        self.observe_store(command, call.key, call.hash, outcome, sent);
         self.count_store(is_cas, outcome);
         let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
         let (code, cas, len) = match outcome {
@@ -243,9 +254,11 @@ impl Executor<'_> {
         let flags = call.flags;
         let Search::Hit(found) = self.shard.find(call.key, call.hash, self.now) else {
             self.counters.delete_misses += 1;
+            self.observe_delete("md", call.key, false, (0, 0));
             return out.write(|buffer| response::write_short(buffer, Code::NotFound, flags, call.key));
         };
-        let Item { cas, marks, .. } = self.shard.item(found, self.now);
+        let Item { cas, marks, class, value, .. } = self.shard.item(found, self.now);
+        let before = (class, value.len());
         if flags.cas(b'C').is_some_and(|wanted| wanted != cas) {
             self.counters.delete_misses += 1;
             return out.write(|buffer| response::write_short(buffer, Code::Exists, flags, call.key));
@@ -256,6 +269,7 @@ impl Executor<'_> {
             }
         } else {
             self.shard.remove(found);
+            self.observe_delete("md", call.key, true, before);
         }
         self.counters.delete_hits += 1;
         if !flags.has(b'q') {
