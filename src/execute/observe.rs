@@ -123,7 +123,8 @@ impl Executor<'_> {
             StoreOutcome::TooLarge => ("too_large", sent_len),
             StoreOutcome::OutOfMemory => ("no_memory", sent_len),
         };
-        let (class, _) = self.class_and_len(key, hash);
+        // A look at an item that is over already would take it back, and the next client not find it expired.
+        let class = if deadline.is_over(self.now) { 0 } else { self.class_and_len(key, hash).0 };
         if let Some(observer) = &mut self.observer {
             observer.observe(&Event::Store { key, status, command, deadline, class, size }, self.now);
         }

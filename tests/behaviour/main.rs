@@ -26,6 +26,7 @@ mod transcript;
 mod admin;
 mod arithmetic;
 mod cas;
+mod dumps;
 mod errors_and_limits;
 mod expiry;
 mod flush;
@@ -40,12 +41,13 @@ mod pipelining;
 mod retrieval;
 mod storage;
 mod touch_gat;
+mod watch;
 
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
             suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
-                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors);
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {
