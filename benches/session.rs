@@ -82,6 +82,17 @@ fn get_pipelined_16(bencher: Bencher<'_, '_>) {
     bench(bencher, 16, |number| (0..16).map(|at| multiget(number + at * 6_180, 1)).collect());
 }
 
+/// The meta form of the same look-up.
+#[divan::bench]
+fn meta_get(bencher: Bencher<'_, '_>) {
+    bench(bencher, 1, |number| format!("mg {} v\r\n", key(number)));
+}
+
+#[divan::bench]
+fn meta_get_pipelined_16(bencher: Bencher<'_, '_>) {
+    bench(bencher, 16, |number| (0..16).map(|at| format!("mg {} v\r\n", key(number + at * 6_180))).collect());
+}
+
 #[divan::bench]
 fn set_100_bytes(bencher: Bencher<'_, '_>) {
     bench(bencher, 1, set);

@@ -246,6 +246,29 @@ options -D /
 # the clock is moved for tests only
 > debugtime 10
 < ERROR
+
+# a test may stop the clock and set it forward
+options --debug-time
+sockets
+> debugtime p
+< OK
+> set a 0 100 1
+> x
+< STORED
+> mg a t
+< HD t100
+> debugtime 60
+< OK
+> mg a t
+< HD t40
+> debugtime 41
+< OK
+> mg a t
+< EN
+> debugtime x
+< ERROR
+> debugtime r
+< OK
 ";
 
 const ITEMS: usize = 2000;
