@@ -46,10 +46,11 @@ impl Executor<'_> {
             Op::RefuseTooLarge => {
                 self.counters.store_too_large += 1;
                 self.shard.refuse_too_large(key, hash, self.now);
+                self.observe_store("set", key, hash, StoreOutcome::TooLarge, (Deadline::NEVER, 0));
                 out.put(response::TOO_LARGE);
             }
             Op::Delete => {
-                let before = self.look_before_delete(key, hash);
+                let before = self.look_if_observed(key, hash);
                 let is_hit = self.shard.delete(key, hash, self.now);
                 self.observe_delete("delete", key, is_hit, before);
                 if is_hit {
@@ -68,6 +69,7 @@ impl Executor<'_> {
             Op::Touch { exptime } => {
                 self.counters.cmd_touch += 1;
                 if self.shard.touch(key, hash, Deadline::from_exptime(exptime, self.now), self.now) {
+                    self.observe_touch(key, hash);
                     self.counters.touch_hits += 1;
                     out.put(response::TOUCHED);
                 } else {

@@ -22,11 +22,11 @@ fn last_access(talk: &mut Talk<'_>) -> Result<(), Failure> {
         let reply = talk.read_through(1, "\r\n")?;
         let seconds = reply.trim_end().strip_prefix("HD l").and_then(|seconds| seconds.parse::<u64>().ok());
         let latest = if is_old {
-            (talk.driver.elapsed() - stored).as_secs() + 1
+            talk.driver.elapsed().saturating_sub(stored).as_secs() + 1
         } else {
-            (talk.driver.elapsed() - asked).as_secs() + 1
+            talk.driver.elapsed().saturating_sub(asked).as_secs() + 1
         };
-        let earliest = if is_old { 1 } else { 0 };
+        let earliest = u64::from(is_old);
         if seconds.is_none_or(|seconds| seconds < earliest || seconds > latest + 1) {
             return Err(Failure::Wrong(format!("{reply:?} is not from {earliest} to {latest} seconds")));
         }
