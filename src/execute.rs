@@ -37,7 +37,7 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
-                let sent = (deadline, incoming_len(&value));
+                let sent = (deadline, value.as_slice().len());
                 let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
                 let outcome = self.shard.store(request, self.now);
                 self.observe_store(command_of(mode), key, hash, outcome, sent);
@@ -171,13 +171,6 @@ impl Executor<'_> {
                 out.put(response::OUT_OF_MEMORY);
             }
         }
-    }
-}
-
-fn incoming_len(value: &Incoming<'_>) -> usize {
-    match value {
-        Incoming::Slice(bytes) => bytes.len(),
-        Incoming::Shared(bytes) => bytes.len(),
     }
 }
 

@@ -33,6 +33,7 @@ use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
 use crate::config::Config;
 use crate::engine::{AdminConfig, EngineConfig};
+use crate::memory::Budget;
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -194,10 +195,11 @@ fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, 
         shard: ShardConfig {
             id: ShardId(0),
             shards,
-            memory_limit: config.memory_limit / config.cores.len(),
+            budget: Arc::new(Budget::new(config.memory_limit)),
             item_size_max: config.item_size_max,
             evict: config.evict,
             cas: config.cas,
+            huge_pages: config.huge_pages,
             hash_seed: [word(low), word(high)],
         },
         requests_per_turn: config.requests_per_turn,

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::tests::{START, at, config};
 use super::{
-    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Shard, ShardConfig,
-    StoreOutcome, StoreRequest, WalkCursor,
+    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Shard, StoreOutcome,
+    StoreRequest, WalkCursor,
 };
 use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, Key, KeyHash, StoreMode};
 
 fn shard() -> Shard {
-    Shard::new(config(1 << 20))
+    Shard::new(config(1 << 20)).unwrap()
 }
 
 fn key(text: &str) -> Key<'_> {
@@ -82,8 +82,22 @@ fn an_older_version_is_stored_stale_and_keeps_the_deadline_and_the_win() {
     let mut newer = request(&shard, StoreMode::Set, "k", "newer");
     (newer.compare, newer.stale_if_older) = (Some(CasUnique(102)), true);
     assert_eq!(shard.store(newer, START), StoreOutcome::Exists);
+    let mut joined = request(&shard, StoreMode::Append, "k", "more");
+    (joined.compare, joined.stale_if_older) = (Some(CasUnique(1)), true);
+    assert_eq!(shard.store(joined, START), StoreOutcome::Exists, "only a whole value replaces a newer one");
     set(&mut shard, "k", "fresh");
     assert_eq!(item(&mut shard, "k").marks, Marks::default(), "a new value is neither stale nor won");
+
+    for value_len in [1, 100_000] {
+        set(&mut shard, "k", &"v".repeat(value_len));
+        let found = find(&mut shard, "k");
+        let marks = Marks { stale: true, won: true, key_is_binary: true };
+        shard.change(found, Change { marks: Some(marks), ..Change::default() }, START).unwrap();
+        let joined = request(&shard, StoreMode::Append, "k", "more");
+        assert!(matches!(shard.store(joined, START), StoreOutcome::Stored { .. }));
+        let kept = Marks { key_is_binary: true, ..Marks::default() };
+        assert_eq!(item(&mut shard, "k").marks, kept, "nor is one that was added to");
+    }
 }
 
 #[test]
@@ -174,7 +188,7 @@ fn a_walk_meets_every_live_item_once() {
 
 #[test]
 fn evictions_are_told_to_who_watches_and_counted_by_class() {
-    let mut shard = Shard::new(ShardConfig { memory_limit: 256 << 10, ..config(0) });
+    let mut shard = Shard::new(config(256 << 10)).unwrap();
     shard.watch_evictions(true);
     let value = "v".repeat(500);
     for number in 0..2000 {

@@ -33,7 +33,7 @@ impl Session {
                 "-o" => config.admin.track_sizes = options.next() == Some(&"track_sizes"),
                 "-m" => {
                     let size = options.next().expect("-m in MiB").parse::<usize>().expect("a number");
-                    config.shard.memory_limit = size << 20;
+                    config.shard.budget = std::sync::Arc::new(ringcached::memory::Budget::new(size << 20));
                 }
                 "-I" => {
                     let size = options.next().and_then(|size| size.strip_suffix('m')).expect("-I in m");
