@@ -3,14 +3,16 @@
 use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
-use crate::limits::OUTPUT_BACKLOG_MAX;
+use crate::limits::{KEY_LEN_MAX, OUTPUT_BACKLOG_MAX};
+use crate::protocol::meta::{self, MetaRequest};
 use crate::protocol::text::response;
-use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
-use crate::session::Session;
-use crate::session::framing::{Frame, LargeValue};
+use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead};
+use crate::session::framing::{Frame, Head, LargeValue};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
+use crate::session::report::ReportKind;
+use crate::session::{Fence, Session};
 use crate::store::Incoming;
 use crate::terms::{Key, ShardId, StoreMode};
 
@@ -58,7 +60,9 @@ impl Conversation<'_> {
         }
         self.node.ahead.reset();
         self.return_buffer();
-        (if self.session.closing { input.len() } else { used }, progress)
+        // A watcher is not listened to any more.
+        let is_over = self.session.closing || self.session.watch.is_some();
+        (if is_over { input.len() } else { used }, progress)
     }
 
     /// Goes on with what had to wait: letters, a multi-get, a request to all cores.
@@ -68,6 +72,9 @@ impl Conversation<'_> {
             return Progress::Done;
         }
         self.continue_gather();
+        if self.session.dump.is_some() {
+            return self.continue_dump();
+        }
         self.continue_multiget()
     }
 
@@ -90,11 +97,11 @@ impl Conversation<'_> {
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
         self.session.outstanding -= 1;
-        if letter.slot.is_some() {
+        if letter.slot.is_some() || self.session.fence.is_some() {
             self.lend_buffer();
         }
         match letter.task {
-            Task::One { .. } => {
+            Task::One { .. } | Task::Meta { .. } => {
                 if let Some(slot) = letter.slot {
                     self.session.slots.complete(slot, &mut letter.reply);
                 }
@@ -104,6 +111,14 @@ impl Conversation<'_> {
                 Some(multiget) => multiget.take_home(letter),
                 None => self.node.recycle(letter),
             },
+            Task::Dump { .. } => {
+                self.take_dump_home(&mut letter);
+                self.node.recycle(letter);
+            }
+            Task::Watch { .. } => {
+                self.take_watch_home(&mut letter);
+                self.node.recycle(letter);
+            }
             _ => {
                 if let Some(gather) = &mut self.session.gather {
                     gather.waiting -= 1;
@@ -112,16 +127,17 @@ impl Conversation<'_> {
                 self.node.recycle(letter);
             }
         }
+        self.lift_fence();
     }
 
     fn frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Request(request) => self.request(request),
-            Frame::Store { head, value } => self.submit(head.op, head.key, Incoming::Slice(value), head.noreply),
+            Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
                 let value = std::mem::take(&mut large.value);
-                if let Some(key) = large.key() {
-                    self.submit(large.op, key, Incoming::Slice(&value), large.noreply);
+                if let Some(head) = large.head() {
+                    self.store(head, Incoming::Slice(&value));
                 }
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
@@ -130,13 +146,27 @@ impl Conversation<'_> {
         }
     }
 
-    /// Answers a storage request that announced too much. Only a `set` takes the old item with it (PROTOCOL §2).
+    fn store(&mut self, head: Head<'_>, value: Incoming<'_>) {
+        match head {
+            Head::Classic(head) => self.submit(head.op, head.key, value, head.noreply),
+            Head::Meta(request, _) => self.submit_meta(&request, value),
+        }
+    }
+
+    /// Answers a storage request that announced too much. Only a `set` and an `ms` take the old item with them
+    /// (PROTOCOL §2).
     fn refuse_too_large(&mut self, large: &LargeValue) {
-        if let (Op::Store { mode: StoreMode::Set, .. }, Some(key)) = (large.op, large.key()) {
-            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
+        let mut buffer = [0; KEY_LEN_MAX];
+        let key = match large.head() {
+            Some(Head::Classic(StoreHead { op: Op::Store { mode: StoreMode::Set, .. }, key, .. })) => Some(key),
+            Some(Head::Meta(request, _)) => request.key(&mut buffer),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply());
         } else {
             self.node.counters.store_too_large += 1;
-            self.reply(response::TOO_LARGE, large.noreply);
+            self.reply(response::TOO_LARGE, large.noreply());
         }
     }
 
@@ -144,6 +174,8 @@ impl Conversation<'_> {
         match request {
             Request::Retrieve(retrieval, keys) => self.retrieve(retrieval, keys),
             Request::Change { op, key, noreply } => self.submit(op, key, Incoming::Slice(&[]), noreply),
+            Request::Meta(request) => self.submit_meta(&request, Incoming::Slice(&[])),
+            Request::MetaNoop => self.fence(meta::response::NOOP),
             Request::FlushAll { delay, noreply } => {
                 self.node.counters.cmd_flush += 1;
                 if self.node.config.flush_enabled {
@@ -160,13 +192,8 @@ impl Conversation<'_> {
                 self.node.effects.push(Effect::Verbosity(level));
                 self.reply(response::OK, noreply);
             }
-            Request::Stats(StatsReport::Settings) => {
-                let text = report::settings(self.node);
-                self.session.slots.put(|out| out.put(&text));
-            }
-            Request::Stats(StatsReport::General) => self.gather(GatherKind::Totals, false),
-            Request::Stats(StatsReport::Connections) => self.gather(GatherKind::Connections, false),
-            Request::Stats(StatsReport::Reset) => self.gather(GatherKind::ResetCounters, false),
+            Request::Stats(report) => self.stats(report),
+            Request::Admin(admin) => self.admin(admin),
             Request::CacheMemoryLimit { megabytes, noreply } => match usize::try_from(megabytes << 20) {
                 Ok(bytes) => self.gather(GatherKind::MemoryLimit(bytes), noreply),
                 Err(_) => self.refuse(ProtocolError::MemoryLimitTooLarge, noreply),
@@ -180,17 +207,36 @@ impl Conversation<'_> {
                 }
             }
             // The framing hands out storage requests with their values: none comes here.
-            Request::Quit | Request::Store(_) => self.session.close(),
+            Request::Quit | Request::Store(_) | Request::MetaStore { .. } => self.session.close(),
         }
     }
 
-    fn reply(&mut self, line: &[u8], noreply: bool) {
+    fn stats(&mut self, report: StatsReport) {
+        match report {
+            StatsReport::Settings => {
+                let text = report::settings(self.node);
+                self.session.slots.put(|out| out.put(&text));
+            }
+            StatsReport::General => self.gather(GatherKind::Totals, false),
+            StatsReport::Connections => self.gather(GatherKind::Connections, false),
+            StatsReport::Reset => self.gather(GatherKind::ResetCounters, false),
+            StatsReport::Items => self.gather(GatherKind::Report(ReportKind::Classes), false),
+            StatsReport::Slabs => self.gather(GatherKind::Slabs, false),
+            StatsReport::Sizes if self.node.config.admin.track_sizes => {
+                self.gather(GatherKind::Report(ReportKind::Sizes), false);
+            }
+            StatsReport::Sizes => self.reply(b"STAT sizes_status disabled\r\nEND\r\n", false),
+            StatsReport::Nothing => self.reply(response::END, false),
+        }
+    }
+
+    pub(super) fn reply(&mut self, line: &[u8], noreply: bool) {
         if !noreply {
             self.session.slots.put(|out| out.put(line));
         }
     }
 
-    fn refuse(&mut self, error: ProtocolError, noreply: bool) {
+    pub(super) fn refuse(&mut self, error: ProtocolError, noreply: bool) {
         self.reply(error.line(), noreply);
     }
 
@@ -227,8 +273,55 @@ impl Conversation<'_> {
         self.post_parked();
     }
 
+    /// Runs a meta request on its owner. A quiet one keeps its place all the same: it may have something to say.
+    #[inline]
+    fn submit_meta(&mut self, request: &MetaRequest<'_>, value: Incoming<'_>) {
+        let mut buffer = [0; KEY_LEN_MAX];
+        let Some(key) = request.key(&mut buffer) else { return self.refuse(ProtocolError::KeyNotDecodable, false) };
+        let owner = self.node.routing.owner(key);
+        if self.may_run_here(owner) {
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.execute_meta(request.verb, request.flags, key, value, out));
+        } else {
+            self.forward_meta(owner, request, key, value);
+        }
+    }
+
+    fn forward_meta(&mut self, owner: ShardId, request: &MetaRequest<'_>, key: Key<'_>, value: Incoming<'_>) {
+        let mut letter = self.node.letter(owner, self.id);
+        letter.slot = Some(self.session.slots.reserve());
+        letter.put_meta(request, key);
+        match value {
+            Incoming::Slice(small) => letter.data.extend_from_slice(small),
+            Incoming::Large(large) => letter.value = Some(large),
+        }
+        self.session.parked.push_back(letter);
+        self.post_parked();
+    }
+
+    /// Replies once everything before has been carried out, requests without a reply included.
+    fn fence(&mut self, reply: &'static [u8]) {
+        if self.session.is_idle() {
+            self.session.slots.put(|out| out.put(reply));
+        } else {
+            let slot = self.session.slots.reserve();
+            self.session.fence = Some(Fence { slot, reply: reply.into() });
+        }
+    }
+
+    fn lift_fence(&mut self) {
+        if self.session.outstanding > 0 || !self.session.parked.is_empty() {
+            return;
+        }
+        if let Some(fence) = self.session.fence.take() {
+            let mut reply = Output::default();
+            reply.put(&fence.reply);
+            self.session.slots.complete(fence.slot, &mut reply);
+        }
+    }
+
     /// Posts the letters that wait, in order, as far as credits and the strict order allow.
-    fn post_parked(&mut self) {
+    pub(super) fn post_parked(&mut self) {
         let strict = self.node.config.strict_order;
         while let Some(letter) = self.session.parked.pop_front() {
             let to = letter.to;
@@ -251,7 +344,7 @@ impl Conversation<'_> {
     }
 
     /// Serves a letter that this core sent itself.
-    fn serve_here(&mut self, mut letter: Box<Letter>) {
+    pub(super) fn serve_here(&mut self, mut letter: Box<Letter>) {
         self.node.serve(&mut letter);
         self.session.outstanding += 1;
         self.take_home(letter);
@@ -338,7 +431,7 @@ impl Conversation<'_> {
         progress
     }
 
-    fn gather(&mut self, kind: GatherKind, noreply: bool) {
+    pub(super) fn gather(&mut self, kind: GatherKind, noreply: bool) {
         let slot = (!noreply).then(|| self.session.slots.reserve());
         self.session.gather = Some(Gather::new(kind, slot));
         self.node.later.push(self.id);
@@ -366,6 +459,9 @@ impl Conversation<'_> {
                 GatherKind::Connections => (Task::Connections, 0..self.node.routing.shards()),
                 GatherKind::ResetCounters => (Task::ResetCounters, 0..self.node.routing.shards()),
                 GatherKind::MemoryLimit(bytes) => (Task::MemoryLimit(bytes), 0..self.node.routing.shards()),
+                GatherKind::Report(kind) => (Task::Report(kind), 0..self.node.routing.shards()),
+                GatherKind::Slabs => (Task::Report(ReportKind::Classes), 0..self.node.routing.shards()),
+                GatherKind::Detail(on) => (Task::Detail(on), 0..self.node.routing.shards()),
             };
             gather.started = true;
             gather.waiting = to.len();
@@ -381,7 +477,11 @@ impl Conversation<'_> {
 
     fn finish_gather(&mut self, gather: &Gather) {
         let text = match gather.kind {
-            GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) => response::OK.to_vec(),
+            GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) | GatherKind::Detail(_) => {
+                response::OK.to_vec()
+            }
+            GatherKind::Slabs => report::slabs(gather.report.as_ref()),
+            GatherKind::Report(_) => report::gathered(gather.report.as_ref()),
             GatherKind::ResetCounters => response::RESET.to_vec(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
@@ -404,6 +504,12 @@ fn absorb(gather: &mut Gather, letter: &mut Letter) {
         }
         Task::Connections => gather.text.extend_from_slice(&letter.reply.to_vec()),
         _ => {}
+    }
+    if let Some(report) = letter.report.take() {
+        match &mut gather.report {
+            Some(all) => all.merge(*report),
+            None => gather.report = Some(*report),
+        }
     }
     if let Some(totals) = letter.totals.take() {
         gather.totals.merge(&totals);

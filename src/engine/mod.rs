@@ -5,10 +5,12 @@
 //! is to be done ([`Engine::next_changed`], [`Engine::take_output`], [`Engine::outbox`]). Tests and the simulator of
 //! many cores do the same without a socket, so what they prove holds for the server.
 
+mod admin;
 mod conversation;
 mod look_ahead;
 mod node;
 mod report;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -22,12 +24,14 @@ use std::sync::Arc;
 use crate::engine::conversation::{Conversation, Progress};
 use crate::engine::node::Node;
 use crate::metrics::{Counters, ProcessFacts};
+use crate::protocol::admin::TimeShift;
 use crate::protocol::{Chunk, ShutdownMode};
 use crate::session::Session;
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, ShardConfig};
 use crate::terms::{Now, ShardId};
 
+pub use crate::engine::admin::AdminConfig;
 pub use crate::engine::report::Peer;
 
 /// What only the world knows and `stats` shows.
@@ -52,6 +56,8 @@ pub struct EngineConfig {
     pub flush_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
+    /// What who looks after a server may ask.
+    pub admin: AdminConfig,
     /// Connections idle for longer are closed (`-o idle_timeout`).
     pub idle_timeout_ms: Option<u64>,
     /// What `version` answers.
@@ -71,6 +77,8 @@ pub enum Effect {
     Shutdown(ShutdownMode),
     /// Log this much from now on.
     Verbosity(u32),
+    /// Move the clock.
+    ShiftTime(TimeShift),
 }
 
 /// What the driver is to do with a connection.
@@ -143,6 +151,9 @@ impl Engine {
         self.connections[index] = Some(Box::new(connection));
         self.node.counters.curr_connections += 1;
         self.node.counters.total_connections += 1;
+        if let Some(observer) = &mut self.node.observer {
+            observer.connection(true, &peer, now);
+        }
         self.mark_changed(id);
     }
 
@@ -159,9 +170,10 @@ impl Engine {
         let Some(connection) = find(connections, id) else { return };
         connection.last_active_ms = now.monotonic_ms;
         let session = &mut connection.session;
-        if session.closing || *stopping {
+        if session.closing || session.watch.is_some() || *stopping {
             return;
         }
+        node.descriptor = connection.peer.descriptor;
         if session.pending.is_empty() && !connection.queued {
             let (used, progress) = Conversation { node, session, id }.run(bytes);
             session.pending.extend_from_slice(&bytes[used..]);
@@ -209,6 +221,10 @@ impl Engine {
                 self.node.recycle(letter);
             }
             self.node.counters.curr_connections -= 1;
+            self.forget(id);
+            if let Some(observer) = &mut self.node.observer {
+                observer.connection(false, &connection.peer, self.node.now);
+            }
         }
     }
 
@@ -243,6 +259,10 @@ impl Engine {
     pub fn tick(&mut self, now: Now) -> bool {
         self.node.now = now;
         let unfinished = self.node.shard.tick(now);
+        self.node.tick_watch();
+        for index in 0..self.node.watchers.len() {
+            self.pump_watcher(self.node.watchers[index]);
+        }
         self.kick_the_idle(now);
         unfinished
     }
@@ -257,6 +277,7 @@ impl Engine {
             if let Some(connection) = &mut self.connections[index]
                 && !connection.session.closing
                 && !connection.queued
+                && connection.session.watch.is_none()
                 && connection.session.is_idle()
                 && connection.session.backlog() == 0
                 && now.monotonic_ms.saturating_sub(connection.last_active_ms) > timeout_ms
@@ -360,6 +381,24 @@ impl Engine {
         })
     }
 
+    /// A connection has gone that may have watched or dumped.
+    fn forget(&mut self, id: ConnectionId) {
+        let watchers_before = self.node.watchers.len();
+        self.node.watchers.retain(|watcher| *watcher != id);
+        self.node.counters.log_watchers -= (watchers_before - self.node.watchers.len()) as u64;
+        if self.node.dumping == Some(id) {
+            self.node.dumping = None;
+        }
+    }
+
+    fn pump_watcher(&mut self, id: ConnectionId) {
+        let Self { node, connections, .. } = self;
+        if let Some(connection) = find(connections, id) {
+            Conversation { node, session: &mut connection.session, id }.pump_watch();
+            self.mark_changed(id);
+        }
+    }
+
     fn mark_changed(&mut self, id: ConnectionId) {
         if let Some(connection) = find(&mut self.connections, id)
             && !connection.changed
@@ -373,6 +412,7 @@ impl Engine {
     fn resume(&mut self, id: ConnectionId) {
         let Self { node, connections, runnable, .. } = self;
         let Some(connection) = find(connections, id) else { return };
+        node.descriptor = connection.peer.descriptor;
         let progress = Conversation { node, session: &mut connection.session, id }.resume();
         queue_if(progress == Progress::Yield, connection, runnable);
         if !connection.queued && !connection.session.pending.is_empty() {
@@ -465,7 +505,7 @@ fn run_pending(node: &mut Node, connection: &mut Connection, runnable: &mut VecD
 /// Ends a conversation whose client will send nothing more, once all it has sent has been run.
 fn end_if_over(connection: &mut Connection) {
     let session = &mut connection.session;
-    if session.input_over && !session.closing && !connection.queued && session.may_run() {
+    if session.input_over && !session.closing && !connection.queued && (session.may_run() || session.watch.is_some()) {
         session.close();
     }
 }

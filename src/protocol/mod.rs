@@ -1,9 +1,12 @@
 //! Bytes to requests and responses to bytes, a module per dialect. Nothing here knows a shard or a socket.
 
+pub mod admin;
 mod error;
+pub mod meta;
 mod output;
 mod request;
 pub mod text;
+mod tokens;
 
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};

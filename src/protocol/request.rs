@@ -1,6 +1,8 @@
 //! What a request asks for, whatever dialect it was written in.
 
 use crate::protocol::ProtocolError;
+use crate::protocol::admin::Admin;
+use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
 /// What a request does to one key. It holds no borrowed bytes, so that it travels between cores as it is; key and
@@ -61,6 +63,17 @@ pub enum Request<'a> {
     },
     /// A storage request: `value_len` bytes and CRLF follow the line.
     Store(StoreHead<'a>),
+    /// A meta request without a value: `mg`, `md`, `ma`, `me`.
+    Meta(MetaRequest<'a>),
+    /// `ms`: `value_len` bytes and CRLF follow the line.
+    MetaStore {
+        /// The line.
+        request: MetaRequest<'a>,
+        /// Length of the value, without the CRLF that follows it.
+        value_len: usize,
+    },
+    /// `mn`: answered when everything before it has been carried out.
+    MetaNoop,
     /// `flush_all`: everything last written before `delay` has passed dies.
     FlushAll {
         /// 0 or negative: at once.
@@ -86,6 +99,8 @@ pub enum Request<'a> {
         /// Whether the client wants no reply.
         noreply: bool,
     },
+    /// What only who looks after a server asks.
+    Admin(Admin),
     /// `shutdown`.
     Shutdown(ShutdownMode),
     /// `quit`.
@@ -116,6 +131,14 @@ pub enum StatsReport {
     Connections,
     /// `stats reset`.
     Reset,
+    /// `stats items`: by size class.
+    Items,
+    /// `stats slabs`: by size class.
+    Slabs,
+    /// `stats sizes`: how many items of which size.
+    Sizes,
+    /// `stats extstore`: about a part that is not here.
+    Nothing,
 }
 
 /// How the server is to stop.

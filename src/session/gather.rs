@@ -1,6 +1,7 @@
 //! A request that all cores take part in.
 
 use crate::session::letter::Totals;
+use crate::session::report::{Report, ReportKind};
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder};
 
@@ -19,6 +20,12 @@ pub enum GatherKind {
     ResetCounters,
     /// `cache_memlimit`, in bytes.
     MemoryLimit(usize),
+    /// `stats items`, or `stats sizes`, or `stats detail dump`.
+    Report(ReportKind),
+    /// `stats slabs`.
+    Slabs,
+    /// `stats detail on` and `off`.
+    Detail(bool),
 }
 
 /// A request to all cores in progress.
@@ -36,11 +43,14 @@ pub struct Gather {
     pub totals: Totals,
     /// Reply text so far.
     pub text: Vec<u8>,
+    /// What the cores have reported so far.
+    pub report: Option<Report>,
 }
 
 impl Gather {
     /// A gathering that has not started.
     pub fn new(kind: GatherKind, slot: Option<SlotNumber>) -> Box<Self> {
-        Box::new(Self { kind, slot, started: false, waiting: 0, totals: Totals::default(), text: Vec::new() })
+        let (totals, text) = (Totals::default(), Vec::new());
+        Box::new(Self { kind, slot, started: false, waiting: 0, totals, text, report: None })
     }
 }

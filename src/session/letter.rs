@@ -3,7 +3,10 @@
 
 use crate::memory::LargeValue;
 use crate::metrics::{Counters, ItemTotals};
+use crate::protocol::admin::{DumpRequest, WatchKinds};
+use crate::protocol::meta::{FlagSet, MetaRequest, Verb};
 use crate::protocol::{Op, Output, Retrieval};
+use crate::session::report::{Report, ReportKind};
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder, Key, ShardId};
 
@@ -26,6 +29,17 @@ pub enum Task {
         /// Length of the key.
         key_len: u8,
     },
+    /// One meta request; the letter's data are its key, its flags, and a small value.
+    Meta {
+        /// Which.
+        verb: Verb,
+        /// The letters of its flags.
+        set: FlagSet,
+        /// Length of the key.
+        key_len: u8,
+        /// Length of the flags.
+        flags_len: u16,
+    },
     /// Keys of a multi-get, as many as fit `reply_len_max` bytes of reply but at least one.
     Many {
         /// How to look them up.
@@ -43,6 +57,26 @@ pub enum Task {
     Connections,
     /// Set counters to 0.
     ResetCounters,
+    /// Report.
+    Report(ReportKind),
+    /// Count requests by prefix, or no more.
+    Detail(bool),
+    /// Show some of the shard's items; each core walks through once at a time.
+    Dump {
+        /// What to show; `items_max` is what is left of it.
+        request: DumpRequest,
+        /// Whether to begin at the beginning.
+        is_first: bool,
+        /// On the way home: whether these were the last.
+        is_last: bool,
+    },
+    /// Keep lines for this connection, which watches.
+    Watch {
+        /// Of which events.
+        kinds: WatchKinds,
+        /// Whether to hand over those there are.
+        takes: bool,
+    },
     /// Use this much memory from now on, in bytes for all shards together.
     MemoryLimit(usize),
 }
@@ -87,6 +121,10 @@ pub struct Letter {
     pub pieces: Vec<usize>,
     /// The answer to [`Task::Totals`].
     pub totals: Option<Box<Totals>>,
+    /// The answer to [`Task::Report`].
+    pub report: Option<Box<Report>>,
+    /// The descriptor of the connection, for who watches.
+    pub descriptor: i32,
 }
 
 impl Letter {
@@ -103,7 +141,19 @@ impl Letter {
             reply: Output::default(),
             pieces: Vec::new(),
             totals: None,
+            report: None,
+            descriptor: 0,
         })
+    }
+
+    /// Writes a meta request with this key; a small value may be added to the data.
+    pub fn put_meta(&mut self, request: &MetaRequest<'_>, key: Key<'_>) {
+        let text = request.flags.text();
+        #[expect(clippy::cast_possible_truncation, reason = "keys and lines are that short (limits.rs)")]
+        let (key_len, flags_len) = (key.as_bytes().len() as u8, text.len() as u16);
+        self.task = Task::Meta { verb: request.verb, set: request.flags.set(), key_len, flags_len };
+        self.data.extend_from_slice(key.as_bytes());
+        self.data.extend_from_slice(text);
     }
 
     /// Adds a key to a letter of many.
@@ -127,6 +177,7 @@ impl Letter {
         self.reply.shrink(REPLY_KEPT_MAX);
         self.pieces.clear();
         self.totals = None;
+        self.report = None;
     }
 }
 

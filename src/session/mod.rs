@@ -7,7 +7,9 @@ pub mod framing;
 pub mod gather;
 pub mod letter;
 pub mod multiget;
+pub mod report;
 pub mod slots;
+pub mod stream;
 
 use std::collections::VecDeque;
 
@@ -16,7 +18,8 @@ use crate::session::framing::Framing;
 use crate::session::gather::Gather;
 use crate::session::letter::Letter;
 use crate::session::multiget::MultiGet;
-use crate::session::slots::Slots;
+use crate::session::slots::{SlotNumber, Slots};
+use crate::session::stream::{Dump, Watching};
 use crate::terms::ShardId;
 
 /// The state of one conversation.
@@ -38,12 +41,27 @@ pub struct Session {
     pub multiget: Option<Box<MultiGet>>,
     /// A request to all cores in progress. Nothing runs behind it.
     pub gather: Option<Box<Gather>>,
+    /// A reply that waits for everything before it. Nothing runs behind it.
+    pub fence: Option<Fence>,
+    /// A dump of keys in progress. Nothing runs behind it.
+    pub dump: Option<Box<Dump>>,
+    /// The conversation only receives events; nothing it sends is looked at.
+    pub watch: Option<Box<Watching>>,
     /// Reply bytes handed to the driver that it has not sent yet.
     pub unsent: usize,
     /// The client will send nothing more.
     pub input_over: bool,
     /// No further request is run; the conversation ends when the replies to those before are sent.
     pub closing: bool,
+}
+
+/// A reply that is given when all requests before it have been carried out, those without a reply too.
+#[derive(Debug)]
+pub struct Fence {
+    /// Its place.
+    pub slot: SlotNumber,
+    /// The reply.
+    pub reply: Box<[u8]>,
 }
 
 impl Session {
@@ -58,6 +76,9 @@ impl Session {
             last_owner: ShardId(0),
             multiget: None,
             gather: None,
+            fence: None,
+            dump: None,
+            watch: None,
             unsent: 0,
             input_over: false,
             closing: false,
@@ -72,6 +93,9 @@ impl Session {
             && self.parked.is_empty()
             && self.multiget.is_none()
             && self.gather.is_none()
+            && self.fence.is_none()
+            && self.dump.is_none()
+            && self.watch.is_none()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
             && self.backlog() < OUTPUT_BACKLOG_MAX
     }
@@ -84,7 +108,11 @@ impl Session {
 
     /// Whether nothing is under way for this conversation.
     pub fn is_idle(&self) -> bool {
-        self.outstanding == 0 && self.parked.is_empty() && self.multiget.is_none() && self.gather.is_none()
+        self.outstanding == 0
+            && self.parked.is_empty()
+            && self.multiget.is_none()
+            && self.gather.is_none()
+            && self.dump.is_none()
     }
 
     /// Whether the conversation is over and everything has been sent.
@@ -102,6 +130,9 @@ impl Session {
     /// Ends the conversation: no further request is run, those under way are answered.
     pub fn close(&mut self) {
         self.closing = true;
+        // Of a dump no more is asked for, and nobody watches any more.
+        self.dump = None;
+        self.watch = None;
         self.pending = Vec::new();
     }
 }

@@ -59,7 +59,8 @@ impl Shard {
             && !self.is_version(found, wanted)
         {
             let present = self.cas(found.place);
-            if !(request.stale_if_older && wanted < present) {
+            let joins = matches!(request.mode, StoreMode::Append | StoreMode::Prepend);
+            if joins || !(request.stale_if_older && wanted < present) {
                 let size = self.items.size(self.items.view(found.place));
                 self.items.classes.of_size(size).cas_badval += 1;
                 return Err(StoreOutcome::Exists);
@@ -330,6 +331,8 @@ impl Shard {
         let mut traits = item.traits();
         traits.uses = (traits.uses + 1).min(super::item::USES_MAX);
         traits.cas = request.cas.filter(|_| self.config.cas);
+        // A new value, so it is neither stale nor won any more (PROTOCOL §4).
+        traits.marks = Marks { stale: false, won: false, ..traits.marks };
         let place = if item.header().is_large() {
             self.join_large(found, request.key, end, extra, now).map_err(|OutOfMemory| self.out_of_memory(0))?
         } else {

@@ -26,19 +26,28 @@ mod transcript;
 mod admin;
 mod arithmetic;
 mod cas;
+mod dumps;
 mod errors_and_limits;
 mod expiry;
 mod flush;
+mod meta_arithmetic;
+mod meta_delete;
+mod meta_errors;
+mod meta_get;
+mod meta_set;
+mod meta_stale;
 mod noreply;
 mod pipelining;
 mod retrieval;
 mod storage;
 mod touch_gat;
+mod watch;
 
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
-            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin);
+            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {

@@ -109,6 +109,11 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    /// A connection goes away.
+    pub(crate) fn leave(&mut self, connection: u8) {
+        self.peers.remove(&connection);
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, connection: u8, bytes: &[u8]) {
         self.peer(connection).connection.send(bytes);
