@@ -5,6 +5,8 @@
 pub const KEY_LEN_MAX: usize = 250;
 /// Largest `<bytes>` a storage line may announce (PROTOCOL §3).
 pub const VALUE_LEN_ANNOUNCED_MAX: u64 = 2_147_483_645;
+/// Largest body that the header of a binary packet may announce (PROTOCOL §7).
+pub const PACKET_BODY_LEN_MAX: usize = 1 << 30;
 /// Exptimes up to this are relative (PROTOCOL §2): 30 days.
 pub const EXPTIME_RELATIVE_MAX_S: i64 = 2_592_000;
 
