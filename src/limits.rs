@@ -17,6 +17,9 @@ pub const GET_LINE_LEN_MAX: usize = 8 << 20;
 /// Leading blanks looked through for `get ` and `gets ` in a line without an end (PROTOCOL §1).
 pub const LEADING_BLANKS_MAX: usize = 100;
 
+/// Longest name and password that an unauthenticated client may send, or message of a SASL mechanism (PROTOCOL §9).
+pub const AUTH_TOKEN_LEN_MAX: usize = 16 << 10;
+
 /// From this size up a value lives in memory of its own and is sent without a copy.
 pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
 /// A value that is still arriving grows its memory in steps of this or of a quarter of what has arrived, whichever is

@@ -9,3 +9,12 @@ pub mod text;
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};
 pub use request::{Keys, Op, Parsed, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
+
+/// The dialect of a connection, from its first byte to its last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// Lines: classic and meta commands.
+    Text,
+    /// Packets.
+    Binary,
+}

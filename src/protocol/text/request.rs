@@ -41,6 +41,17 @@ pub fn parse(raw: &[u8]) -> Parsed<'_> {
     }
 }
 
+/// The length of the name and password that a line announces, given with its end: `set`, three words that mean nothing
+/// here, and the length (PROTOCOL §9). `None` is no attempt to authenticate.
+pub fn parse_authentication(line: &[u8]) -> Option<usize> {
+    let mut tokens = Tokens(line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line)));
+    if tokens.next()? != b"set" {
+        return None;
+    }
+    let len = parse_u64(tokens.nth(3)?).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX)?;
+    usize::try_from(len).ok()
+}
+
 /// Whether a line without an end may be a long `get` (PROTOCOL §1): blanks, then `get ` or `gets `.
 pub fn may_grow(line: &[u8]) -> bool {
     let blanks = line.iter().take(crate::limits::LEADING_BLANKS_MAX).take_while(|&&byte| byte == b' ').count();
