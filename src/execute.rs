@@ -4,7 +4,9 @@
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
-use crate::store::{ArithmeticOutcome, Incoming, Item, Lookup, Shard, StoreOutcome, Value};
+use crate::store::{
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Shard, StoreOutcome, StoreRequest, Value,
+};
 use crate::terms::{Arithmetic, Deadline, Key, KeyHash, Now, StoreMode};
 
 /// A shard with all that a request on it needs.
@@ -29,7 +31,8 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
-                let outcome = self.shard.store(mode, key, hash, flags, deadline, value, self.now);
+                let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
+                let outcome = self.shard.store(request, self.now);
                 out.put(self.stored(mode, outcome));
             }
             Op::RefuseTooLarge => {
@@ -47,7 +50,8 @@ impl Executor<'_> {
                 }
             }
             Op::Arithmetic { direction, delta } => {
-                let outcome = self.shard.arithmetic(key, hash, direction, delta, self.now);
+                let request = ArithmeticRequest::new(key, hash, direction, delta);
+                let outcome = self.shard.arithmetic(request, self.now);
                 self.computed(direction, outcome, out);
             }
             Op::Touch { exptime } => {
@@ -98,14 +102,14 @@ impl Executor<'_> {
         counters.cmd_set += 1;
         if let StoreMode::Cas(_) = mode {
             match outcome {
-                StoreOutcome::Stored(_) => counters.cas_hits += 1,
+                StoreOutcome::Stored { .. } => counters.cas_hits += 1,
                 StoreOutcome::Exists => counters.cas_badval += 1,
                 StoreOutcome::NotFound => counters.cas_misses += 1,
                 _ => {}
             }
         }
         match outcome {
-            StoreOutcome::Stored(_) => response::STORED,
+            StoreOutcome::Stored { .. } => response::STORED,
             StoreOutcome::NotStored => response::NOT_STORED,
             StoreOutcome::Exists => response::EXISTS,
             StoreOutcome::NotFound => response::NOT_FOUND,
@@ -132,11 +136,12 @@ impl Executor<'_> {
             Arithmetic::Decrement => (&mut counters.decr_hits, &mut counters.decr_misses),
         };
         match outcome {
-            ArithmeticOutcome::Value(number, _) => {
+            ArithmeticOutcome::Value { number, .. } | ArithmeticOutcome::Created { number, .. } => {
                 *hits += 1;
                 out.write(|buffer| response::write_number(buffer, number));
             }
-            ArithmeticOutcome::NotFound => {
+            // Neither a version nor a first value is asked for here, so there is always one of the other answers.
+            ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => {
                 *misses += 1;
                 out.put(response::NOT_FOUND);
             }
