@@ -20,6 +20,16 @@ pub const LEADING_BLANKS_MAX: usize = 100;
 /// Longest name and password that an unauthenticated client may send, or message of a SASL mechanism (PROTOCOL §9).
 pub const AUTH_TOKEN_LEN_MAX: usize = 16 << 10;
 
+/// Longest name, and longest password, of a user.
+pub const AUTH_NAME_LEN_MAX: usize = 255;
+/// Most users of a password file: each attempt to authenticate is compared with all of them.
+pub const AUTH_USERS_MAX: usize = 256;
+/// The first failed attempt to authenticate of a connection is answered after this many milliseconds, each further one
+/// after twice as many...
+pub const AUTH_DELAY_MIN_MS: u64 = 100;
+/// ... up to this.
+pub const AUTH_DELAY_MAX_MS: u64 = 2000;
+
 /// From this size up a value lives in memory of its own and is sent without a copy.
 pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
 /// A value that is still arriving grows its memory in steps of this or of a quarter of what has arrived, whichever is
@@ -69,5 +79,6 @@ const _: () = {
         "a window's letters fit what a connection may post"
     );
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
+    assert!(AUTH_NAME_LEN_MAX <= u8::MAX as usize, "a name's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
 };

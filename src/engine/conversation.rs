@@ -6,6 +6,7 @@ use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
 use crate::limits::OUTPUT_BACKLOG_MAX;
+use crate::protocol::binary::response as packet;
 use crate::protocol::text::response;
 use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
 use crate::session::Session;
@@ -129,6 +130,8 @@ impl Conversation<'_> {
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
             Frame::Refused { error, noreply } => self.refuse(error, noreply),
+            Frame::Packet(packet) => self.packet(packet),
+            Frame::Credentials(token) => self.authenticate(token),
             Frame::Close => self.session.close(),
         }
     }
@@ -203,7 +206,7 @@ impl Conversation<'_> {
     }
 
     /// Runs a request on its owner.
-    fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+    pub(super) fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
         let owner = self.node.routing.owner(key);
         if !self.may_run_here(owner) {
             self.forward(owner, op, key, value, noreply);
@@ -341,7 +344,7 @@ impl Conversation<'_> {
         progress
     }
 
-    fn gather(&mut self, kind: GatherKind, noreply: bool) {
+    pub(super) fn gather(&mut self, kind: GatherKind, noreply: bool) {
         let slot = (!noreply).then(|| self.session.slots.reserve());
         self.session.gather = Some(Gather::new(kind, slot));
         self.node.later.push(self.id);
@@ -350,6 +353,13 @@ impl Conversation<'_> {
     /// Goes on with a request to all cores: asks them, and replies when all have answered.
     fn continue_gather(&mut self) {
         while let Some(mut gather) = self.session.gather.take() {
+            if let GatherKind::Delay { until_ms } = gather.kind
+                && self.node.now.monotonic_ms < until_ms
+                && !self.session.closing
+            {
+                self.session.gather = Some(gather);
+                return;
+            }
             if gather.started {
                 if gather.waiting == 0 {
                     self.finish_gather(&gather);
@@ -369,6 +379,10 @@ impl Conversation<'_> {
                 GatherKind::Connections => (Task::Connections, 0..self.node.routing.shards()),
                 GatherKind::ResetCounters => (Task::ResetCounters, 0..self.node.routing.shards()),
                 GatherKind::MemoryLimit(bytes) => (Task::MemoryLimit(bytes), 0..self.node.routing.shards()),
+                GatherKind::Delay { .. } => {
+                    self.finish_gather(&gather);
+                    return;
+                }
             };
             gather.started = true;
             gather.waiting = to.len();
@@ -388,10 +402,14 @@ impl Conversation<'_> {
             GatherKind::ResetCounters => response::RESET.to_vec(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
+            GatherKind::Delay { .. } => gather.text.clone(),
         };
         if let Some(slot) = gather.slot {
             let mut reply = Output::default();
-            reply.put(&text);
+            match gather.tag {
+                Some(tag) => reply.write(|buffer| packet::write_statistics(buffer, tag, &text)),
+                None => reply.put(&text),
+            }
             self.session.slots.complete(slot, &mut reply);
         }
     }

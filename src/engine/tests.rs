@@ -35,6 +35,7 @@ fn core(id: u16) -> Engine {
         strict_order: false,
         flush_enabled: true,
         shutdown_enabled: false,
+        access: Access::default(),
         idle_timeout_ms: Some(60_000),
         version: "test",
         settings: Vec::new(),

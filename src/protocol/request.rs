@@ -1,6 +1,7 @@
 //! What a request asks for, whatever dialect it was written in.
 
 use crate::protocol::ProtocolError;
+use crate::protocol::binary::request::ItemRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
 /// What a request does to one key. It holds no borrowed bytes, so that it travels between cores as it is; key and
@@ -34,6 +35,8 @@ pub enum Op {
         /// When the item is to die now.
         exptime: Exptime,
     },
+    /// A packet of the binary dialect, which is answered in that dialect.
+    Packet(ItemRequest),
 }
 
 /// How keys are looked up.

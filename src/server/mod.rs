@@ -31,8 +31,9 @@ use self::core::Core;
 use self::facts::Facts;
 use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
+use crate::auth::UserSource;
 use crate::config::Config;
-use crate::engine::EngineConfig;
+use crate::engine::{Access, EngineConfig};
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -88,8 +89,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a core for each in `config`, with its listeners; returns when all of them serve.
-    pub fn start(config: &Config, listeners: Vec<Vec<OwnedFd>>, hooks: Hooks) -> Result<Self, StartError> {
+    /// Starts a core for each in `config`, with its listeners; returns when all of them serve. `users` are those who may
+    /// talk to it, if not everybody.
+    pub fn start(
+        config: &Config,
+        listeners: Vec<Vec<OwnedFd>>,
+        users: Option<Arc<dyn UserSource>>,
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let shared = Arc::new(Shared {
             connections: AtomicUsize::new(0),
@@ -105,7 +112,8 @@ impl Server {
         let Some(bells) = ends.first().map(|end| Arc::clone(end.bells())) else {
             return Err(StartError::new("no CPU to run on"));
         };
-        let engine = engine_config(config, &shared)?;
+        let access = Access { dialect: config.dialect, users };
+        let engine = engine_config(config, access, &shared)?;
         let (report, reports) = mpsc::channel();
         let mut cores = Vec::new();
         for ((core, listeners), end) in config.cores.iter().zip(listeners).zip(ends) {
@@ -184,7 +192,7 @@ async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io:
     }
 }
 
-fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
+fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
     let shards = u16::try_from(config.cores.len()).map_err(|_| StartError::new("too many cores"))?;
     let mut seed = [0; 16];
     getrandom(&mut seed)?;
@@ -204,6 +212,7 @@ fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, 
         strict_order: config.strict_order,
         flush_enabled: config.flush_enabled,
         shutdown_enabled: config.shutdown_enabled,
+        access,
         idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         version: VERSION,
         settings: config.settings(),

@@ -369,6 +369,8 @@ mod tests {
                     Frame::StoreLarge(large) => format!("store {}", large.value.len()),
                     Frame::TooLarge(large) => format!("too large {:?}", large.noreply),
                     Frame::Refused { error, .. } => format!("{error:?}"),
+                    Frame::Packet(packet) => panic!("lines, and no {packet:?}"),
+                    Frame::Credentials(_) => panic!("no password is needed"),
                     Frame::Close => "close".to_owned(),
                 });
                 pending.drain(..used);

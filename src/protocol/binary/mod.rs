@@ -4,6 +4,7 @@
 mod header;
 pub mod request;
 pub mod response;
+pub mod sasl;
 
 pub use header::{HEADER_LEN, Header, REQUEST_MAGIC, RESPONSE_MAGIC, Tag};
 

@@ -77,6 +77,22 @@ pub struct Request<'a> {
     pub value_len: usize,
 }
 
+/// What a packet asks about one item. It holds no borrowed bytes, so that it travels between cores as it is; key and
+/// value travel beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ItemRequest {
+    /// What the response repeats.
+    pub tag: Tag,
+    /// What the opcode means.
+    pub opcode: Opcode,
+    /// What is asked for: one of the commands that have a key, except those of statistics and authentication.
+    pub command: Command,
+    /// The version that the present item must have.
+    pub compare: Option<CasUnique>,
+    /// Whether the value was larger than any item may be. It is not there, and nothing is stored.
+    pub too_large: bool,
+}
+
 /// What becomes of the connection after a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum After {

@@ -52,6 +52,12 @@ pub fn parse_authentication(line: &[u8]) -> Option<usize> {
     usize::try_from(len).ok()
 }
 
+/// Name and password in what an attempt to authenticate sends: two words.
+pub fn parse_credentials(token: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut tokens = Tokens(token);
+    Some((tokens.next()?, tokens.next()?))
+}
+
 /// Whether a line without an end may be a long `get` (PROTOCOL §1): blanks, then `get ` or `gets `.
 pub fn may_grow(line: &[u8]) -> bool {
     let blanks = line.iter().take(crate::limits::LEADING_BLANKS_MAX).take_while(|&&byte| byte == b' ').count();
@@ -73,7 +79,7 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
                 None => refused(ProtocolError::BadLine, noreply),
             }
         }
-        b"stats" => stats(rest),
+        b"stats" => parse_statistics(rest),
         b"cache_memlimit" => cache_memory_limit(rest),
         b"shutdown" => match first_token(rest) {
             b"" => Parsed::Request(Request::Shutdown(ShutdownMode::Normal)),
@@ -189,7 +195,8 @@ fn flush_all(rest: &[u8]) -> Parsed<'_> {
     }
 }
 
-fn stats(rest: &[u8]) -> Parsed<'_> {
+/// What `stats` with these arguments asks for.
+pub fn parse_statistics(rest: &[u8]) -> Parsed<'_> {
     match first_token(rest) {
         b"" => Parsed::Request(Request::Stats(StatsReport::General)),
         b"settings" => Parsed::Request(Request::Stats(StatsReport::Settings)),

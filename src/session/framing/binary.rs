@@ -202,3 +202,114 @@ impl PacketFraming {
 const fn is_open(opcode: Opcode) -> bool {
     matches!(opcode.verb, Verb::SaslList | Verb::SaslAuth | Verb::SaslStep | Verb::Version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::binary::OPCODES;
+    use crate::protocol::binary::request::write_raw;
+    use crate::session::framing::Framing;
+
+    const ITEM_SIZE_MAX: usize = 100_000;
+
+    /// Frames of `input` shown in reads of `step` bytes, each as a short text.
+    fn frames(mut framing: Framing, input: &[u8], step: usize) -> Vec<String> {
+        let mut pending = Vec::new();
+        let mut seen = Vec::new();
+        for read in input.chunks(step) {
+            pending.extend_from_slice(read);
+            loop {
+                let (used, frame) = framing.next(&pending);
+                let text = frame.map(|frame| match frame {
+                    Frame::Packet(Packet::Whole { head, value }) => format!("{:?} {}", head.opcode.verb, value.len()),
+                    Frame::Packet(Packet::Large(large)) => format!("{:?} {}", large.opcode.verb, large.value.len()),
+                    Frame::Packet(Packet::TooLarge(large)) => format!("{:?} too large", large.opcode.verb),
+                    Frame::Packet(Packet::Refused { status, close, .. }) => format!("{status:?} {close}"),
+                    other => format!("{other:?}"),
+                });
+                pending.drain(..used);
+                match text {
+                    Some(text) => seen.push(text),
+                    None => break,
+                }
+            }
+        }
+        seen
+    }
+
+    fn packet(opcode: u8, parts: [&[u8]; 3]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_raw(Tag { opcode, opaque: *b"abcd" }, 0, parts, &mut bytes);
+        bytes
+    }
+
+    fn set(value_len: usize) -> Vec<u8> {
+        packet(0x01, [&[0; 8], b"key", &vec![b'v'; value_len]])
+    }
+
+    #[test]
+    fn the_cut_does_not_matter() {
+        let lying = packet(0x00, [b"", b"", b"no key"]);
+        let input = [
+            set(3),
+            packet(0x1b, [&[0; 4], b"key", b"value"]),
+            packet(0x0d, [b"", b"key", b""]),
+            set(20_000),
+            set(ITEM_SIZE_MAX),
+            set(ITEM_SIZE_MAX + 1),
+            packet(0x21, [b"", b"PLAIN", &vec![b'x'; AUTH_TOKEN_LEN_MAX + 1]]),
+            packet(0x0a, [b"", b"", b""]),
+            lying,
+            set(1),
+        ]
+        .concat();
+        let expected = [
+            "Set 3",
+            "Unknown false",
+            "GetK 0",
+            "Set 20000",
+            "Set 100000",
+            "Set too large",
+            "AuthFailure false",
+            "Noop 0",
+            "Invalid true",
+        ];
+        for step in [1, 7, 100, 4096, 20_001, input.len()] {
+            assert_eq!(frames(Framing::new(ITEM_SIZE_MAX), &input, step), expected, "in reads of {step}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_byte_closes() {
+        let input = [set(1), b"get a\r\n".to_vec()].concat();
+        for step in [1, input.len()] {
+            assert_eq!(frames(Framing::new(ITEM_SIZE_MAX), &input, step), ["Set 1", "Close"]);
+        }
+        let forced = || Framing::of_dialect(ITEM_SIZE_MAX, crate::protocol::Dialect::Binary, false);
+        assert_eq!(frames(forced(), b"get a\r\n", 1), ["Close"]);
+    }
+
+    #[test]
+    fn before_authentication_only_its_packets_and_the_version_pass() {
+        let locked = || Framing::of_dialect(ITEM_SIZE_MAX, crate::protocol::Dialect::Binary, true);
+        let open = [packet(0x0b, [b"", b"", b""]), packet(0x21, [b"", b"PLAIN", b"x"])].concat();
+        assert_eq!(frames(locked(), &open, 1), ["Version 0", "SaslAuth 1"]);
+        for (opcode, verb, _) in OPCODES {
+            let len = (0..=20).find(|&len| {
+                let head = packet(opcode, [&vec![0; len], b"key", b""]);
+                matches!(parse(&head), Parsed::Request(_))
+            });
+            let is_sasl = matches!(verb, Verb::SaslAuth | Verb::SaslStep);
+            if let (Some(len), false) = (len, is_sasl) {
+                let input = packet(opcode, [&vec![0; len], b"key", b""]);
+                assert_eq!(frames(locked(), &input, 1), ["AuthFailure true"], "{verb:?}");
+            }
+        }
+        // Nothing of a large value is kept.
+        let mut framing = locked();
+        framing.next(&set(50_000)[..30_000]);
+        assert_eq!(framing.held(), 0);
+        let unknown = packet(0x99, [b"", b"", b""]);
+        assert_eq!(frames(locked(), &unknown, 1), ["AuthFailure true"]);
+    }
+}
