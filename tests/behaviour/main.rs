@@ -20,11 +20,15 @@ mod differences;
 mod driver;
 mod driver_session;
 mod driver_tcp;
+mod packets;
 mod talk;
 mod transcript;
 
 mod admin;
 mod arithmetic;
+mod authentication;
+mod binary;
+mod binary_errors;
 mod cas;
 mod errors_and_limits;
 mod expiry;
@@ -38,7 +42,7 @@ mod touch_gat;
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
-            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin);
+            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin binary binary_errors authentication);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {
