@@ -7,13 +7,15 @@
 
 mod binary;
 
+pub mod meta;
+
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
 use crate::store::{
     ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, StoreOutcome, StoreRequest, Value,
 };
-use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Key, KeyHash, Now, StoreMode};
+use crate::terms::{CasUnique, Deadline, Exptime, Key, KeyHash, Now, StoreMode};
 
 /// A shard with all that a request on it needs.
 #[derive(Debug)]
@@ -106,6 +108,12 @@ impl Executor<'_> {
     fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {
         let is_cas = matches!(request.mode, StoreMode::Cas(_));
         let outcome = self.shard.store(request, self.now);
+        self.count_store(is_cas, outcome);
+        outcome
+    }
+
+    /// Counts a storage request, which compared versions or not.
+    fn count_store(&mut self, is_cas: bool, outcome: StoreOutcome) {
         let counters = &mut *self.counters;
         counters.cmd_set += 1;
         match outcome {
@@ -116,7 +124,6 @@ impl Executor<'_> {
             StoreOutcome::OutOfMemory => counters.store_no_memory += 1,
             _ => {}
         }
-        outcome
     }
 
     /// A `set` announced a value that is too large for any item: the old item goes (PROTOCOL §2).
@@ -150,15 +157,11 @@ impl Executor<'_> {
     fn compute(&mut self, request: ArithmeticRequest<'_>) -> ArithmeticOutcome {
         let direction = request.direction;
         let outcome = self.shard.arithmetic(request, self.now);
-        let counters = &mut *self.counters;
-        let (hits, misses) = match direction {
-            Arithmetic::Increment => (&mut counters.incr_hits, &mut counters.incr_misses),
-            Arithmetic::Decrement => (&mut counters.decr_hits, &mut counters.decr_misses),
-        };
+        let (hits, misses) = self.arithmetic_counters(direction);
         match outcome {
             ArithmeticOutcome::Value { .. } => *hits += 1,
             ArithmeticOutcome::NotFound => *misses += 1,
-            ArithmeticOutcome::OutOfMemory => counters.store_no_memory += 1,
+            ArithmeticOutcome::OutOfMemory => self.counters.store_no_memory += 1,
             // memcached counts none of these either.
             ArithmeticOutcome::Created { .. } | ArithmeticOutcome::Exists | ArithmeticOutcome::NonNumeric => {}
         }

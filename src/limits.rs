@@ -10,6 +10,11 @@ pub const PACKET_BODY_LEN_MAX: usize = 1 << 30;
 /// Exptimes up to this are relative (PROTOCOL §2): 30 days.
 pub const EXPTIME_RELATIVE_MAX_S: i64 = 2_592_000;
 
+/// Most words of a meta line, command and key included (PROTOCOL §4).
+pub const META_TOKENS_MAX: usize = 20;
+/// Longest opaque of a meta request, without its letter (PROTOCOL §4).
+pub const META_OPAQUE_LEN_MAX: usize = 31;
+
 /// A line this long without an end closes the connection, unless it is a `get` or `gets` (PROTOCOL §1).
 pub const LINE_LEN_MAX: usize = 2048;
 /// A `get`, `gets` line may grow to this, then it is refused with an error and skipped to its end.
@@ -78,6 +83,7 @@ const _: () = {
         MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
         "a window's letters fit what a connection may post"
     );
+    assert!(LINE_LEN_MAX <= u16::MAX as usize, "the flags of a meta line fit what a letter says of them");
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
     assert!(AUTH_NAME_LEN_MAX <= u8::MAX as usize, "a name's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);

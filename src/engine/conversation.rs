@@ -5,15 +5,16 @@ use bytes::Bytes;
 use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
-use crate::limits::OUTPUT_BACKLOG_MAX;
+use crate::limits::{KEY_LEN_MAX, OUTPUT_BACKLOG_MAX};
 use crate::protocol::binary::response as packet;
+use crate::protocol::meta::{self, MetaRequest};
 use crate::protocol::text::response;
-use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
-use crate::session::Session;
-use crate::session::framing::{Frame, LargeValue};
+use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead};
+use crate::session::framing::{Frame, Head, LargeValue};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
+use crate::session::{Fence, Session};
 use crate::store::Incoming;
 use crate::terms::{Key, ShardId, StoreMode};
 
@@ -93,11 +94,11 @@ impl Conversation<'_> {
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
         self.session.outstanding -= 1;
-        if letter.slot.is_some() {
+        if letter.slot.is_some() || self.session.fence.is_some() {
             self.lend_buffer();
         }
         match letter.task {
-            Task::One { .. } => {
+            Task::One { .. } | Task::Meta { .. } => {
                 if let Some(slot) = letter.slot {
                     self.session.slots.complete(slot, &mut letter.reply);
                 }
@@ -115,17 +116,18 @@ impl Conversation<'_> {
                 self.node.recycle(letter);
             }
         }
+        self.lift_fence();
     }
 
     fn frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Request(request) => self.request(request),
-            Frame::Store { head, value } => self.submit(head.op, head.key, Incoming::Slice(value), head.noreply),
+            Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
                 let mut value = std::mem::take(&mut large.value);
                 value.shrink_to_fit();
-                if let Some(key) = large.key() {
-                    self.submit(large.op, key, Incoming::Shared(Bytes::from(value)), large.noreply);
+                if let Some(head) = large.head() {
+                    self.store(head, Incoming::Shared(Bytes::from(value)));
                 }
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
@@ -136,13 +138,27 @@ impl Conversation<'_> {
         }
     }
 
-    /// Answers a storage request that announced too much. Only a `set` takes the old item with it (PROTOCOL §2).
+    fn store(&mut self, head: Head<'_>, value: Incoming<'_>) {
+        match head {
+            Head::Classic(head) => self.submit(head.op, head.key, value, head.noreply),
+            Head::Meta(request, _) => self.submit_meta(&request, value),
+        }
+    }
+
+    /// Answers a storage request that announced too much. Only a `set` and an `ms` take the old item with them
+    /// (PROTOCOL §2).
     fn refuse_too_large(&mut self, large: &LargeValue) {
-        if let (Op::Store { mode: StoreMode::Set, .. }, Some(key)) = (large.op, large.key()) {
-            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
+        let mut buffer = [0; KEY_LEN_MAX];
+        let key = match large.head() {
+            Some(Head::Classic(StoreHead { op: Op::Store { mode: StoreMode::Set, .. }, key, .. })) => Some(key),
+            Some(Head::Meta(request, _)) => request.key(&mut buffer),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply());
         } else {
             self.node.counters.store_too_large += 1;
-            self.reply(response::TOO_LARGE, large.noreply);
+            self.reply(response::TOO_LARGE, large.noreply());
         }
     }
 
@@ -150,6 +166,8 @@ impl Conversation<'_> {
         match request {
             Request::Retrieve(retrieval, keys) => self.retrieve(retrieval, keys),
             Request::Change { op, key, noreply } => self.submit(op, key, Incoming::Slice(&[]), noreply),
+            Request::Meta(request) => self.submit_meta(&request, Incoming::Slice(&[])),
+            Request::MetaNoop => self.fence(meta::response::NOOP),
             Request::FlushAll { delay, noreply } => {
                 self.node.counters.cmd_flush += 1;
                 if self.node.config.flush_enabled {
@@ -186,7 +204,7 @@ impl Conversation<'_> {
                 }
             }
             // The framing hands out storage requests with their values: none comes here.
-            Request::Quit | Request::Store(_) => self.session.close(),
+            Request::Quit | Request::Store(_) | Request::MetaStore { .. } => self.session.close(),
         }
     }
 
@@ -231,6 +249,53 @@ impl Conversation<'_> {
         }
         self.session.parked.push_back(letter);
         self.post_parked();
+    }
+
+    /// Runs a meta request on its owner. A quiet one keeps its place all the same: it may have something to say.
+    #[inline]
+    fn submit_meta(&mut self, request: &MetaRequest<'_>, value: Incoming<'_>) {
+        let mut buffer = [0; KEY_LEN_MAX];
+        let Some(key) = request.key(&mut buffer) else { return self.refuse(ProtocolError::KeyNotDecodable, false) };
+        let owner = self.node.routing.owner(key);
+        if self.may_run_here(owner) {
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.execute_meta(request.verb, request.flags, key, value, out));
+        } else {
+            self.forward_meta(owner, request, key, value);
+        }
+    }
+
+    fn forward_meta(&mut self, owner: ShardId, request: &MetaRequest<'_>, key: Key<'_>, value: Incoming<'_>) {
+        let mut letter = self.node.letter(owner, self.id);
+        letter.slot = Some(self.session.slots.reserve());
+        letter.put_meta(request, key);
+        match value {
+            Incoming::Slice(small) => letter.data.extend_from_slice(small),
+            Incoming::Shared(large) => letter.value = Some(large),
+        }
+        self.session.parked.push_back(letter);
+        self.post_parked();
+    }
+
+    /// Replies once everything before has been carried out, requests without a reply included.
+    fn fence(&mut self, reply: &'static [u8]) {
+        if self.session.is_idle() {
+            self.session.slots.put(|out| out.put(reply));
+        } else {
+            let slot = self.session.slots.reserve();
+            self.session.fence = Some(Fence { slot, reply: reply.into() });
+        }
+    }
+
+    fn lift_fence(&mut self) {
+        if self.session.outstanding > 0 || !self.session.parked.is_empty() {
+            return;
+        }
+        if let Some(fence) = self.session.fence.take() {
+            let mut reply = Output::default();
+            reply.put(&fence.reply);
+            self.session.slots.complete(fence.slot, &mut reply);
+        }
     }
 
     /// Posts the letters that wait, in order, as far as credits and the strict order allow.

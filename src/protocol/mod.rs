@@ -2,9 +2,11 @@
 
 pub mod binary;
 mod error;
+pub mod meta;
 mod output;
 mod request;
 pub mod text;
+mod tokens;
 
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};

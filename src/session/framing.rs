@@ -12,6 +12,7 @@ use memchr::memchr;
 
 use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH};
 use crate::protocol::binary::REQUEST_MAGIC;
+use crate::protocol::meta::{FlagSet, MetaFlags, MetaRequest, Verb};
 use crate::protocol::{Dialect, Op, Parsed, ProtocolError, Request, StoreHead, text};
 use crate::terms::Key;
 
@@ -27,7 +28,7 @@ pub enum Frame<'a> {
     /// A storage request whose value stands in the input.
     Store {
         /// The line.
-        head: StoreHead<'a>,
+        head: Head<'a>,
         /// The value.
         value: &'a [u8],
     },
@@ -53,31 +54,82 @@ pub enum Frame<'a> {
 /// A storage request that does not stand in the input as a whole.
 #[derive(Debug)]
 pub struct LargeValue {
-    /// What to do with the value.
-    pub op: Op,
-    /// Whether the client wants no reply.
-    pub noreply: bool,
     /// The value; while it arrives, what of it has, with the CRLF behind it.
     pub value: Vec<u8>,
-    key: Box<[u8]>,
+    head: OwnedHead,
     /// Bytes still to come.
     missing: usize,
 }
 
-impl LargeValue {
-    /// The key.
-    pub fn key(&self) -> Option<Key<'_>> {
-        Key::new(&self.key)
+/// The line of a storage request.
+#[derive(Clone, Copy, Debug)]
+pub enum Head<'a> {
+    /// Of the classic dialect.
+    Classic(StoreHead<'a>),
+    /// `ms`, and the length of its value.
+    Meta(MetaRequest<'a>, usize),
+}
+
+impl Head<'_> {
+    const fn value_len(&self) -> usize {
+        match self {
+            Self::Classic(head) => head.value_len,
+            Self::Meta(_, value_len) => *value_len,
+        }
     }
 
-    fn new(head: StoreHead<'_>) -> Self {
-        Self {
-            op: head.op,
-            noreply: head.noreply,
-            value: Vec::new(),
-            key: head.key.as_bytes().into(),
-            missing: head.value_len + 2,
+    /// Whether the client wants no reply, not even an error.
+    const fn noreply(&self) -> bool {
+        matches!(self, Self::Classic(StoreHead { noreply: true, .. }))
+    }
+}
+
+/// A line that outlives the input it stood in.
+#[derive(Debug)]
+enum OwnedHead {
+    Classic { op: Op, key: Box<[u8]>, value_len: usize, noreply: bool },
+    Meta { token: Box<[u8]>, flags: Box<[u8]>, set: FlagSet, value_len: usize },
+}
+
+impl OwnedHead {
+    fn new(head: Head<'_>) -> Self {
+        match head {
+            Head::Classic(StoreHead { op, key, value_len, noreply }) => {
+                Self::Classic { op, key: key.as_bytes().into(), value_len, noreply }
+            }
+            Head::Meta(MetaRequest { token, flags, .. }, value_len) => {
+                Self::Meta { token: token.into(), flags: flags.text().into(), set: flags.set(), value_len }
+            }
         }
+    }
+
+    fn head(&self) -> Option<Head<'_>> {
+        Some(match self {
+            Self::Classic { op, key, value_len, noreply } => {
+                let (op, value_len, noreply) = (*op, *value_len, *noreply);
+                Head::Classic(StoreHead { op, key: Key::new(key)?, value_len, noreply })
+            }
+            Self::Meta { token, flags, set, value_len } => {
+                let flags = MetaFlags::from_parts(flags, *set);
+                Head::Meta(MetaRequest { verb: Verb::Set, token, flags }, *value_len)
+            }
+        })
+    }
+}
+
+impl LargeValue {
+    /// The line that announced it.
+    pub fn head(&self) -> Option<Head<'_>> {
+        self.head.head()
+    }
+
+    /// Whether the client wants no reply, not even an error.
+    pub fn noreply(&self) -> bool {
+        self.head().is_some_and(|head| head.noreply())
+    }
+
+    fn new(head: Head<'_>) -> Self {
+        Self { value: Vec::new(), head: OwnedHead::new(head), missing: head.value_len() + 2 }
     }
 }
 
@@ -211,7 +263,10 @@ impl Framing {
             }
         }
         match text::request::parse(line) {
-            Parsed::Request(Request::Store(head)) => self.store(head, line_len, input),
+            Parsed::Request(Request::Store(head)) => self.store(Head::Classic(head), line_len, input),
+            Parsed::Request(Request::MetaStore { request, value_len }) => {
+                self.store(Head::Meta(request, value_len), line_len, input)
+            }
             Parsed::Request(request) => {
                 self.scanned = 0;
                 (line_len, Some(Frame::Request(request)))
@@ -243,10 +298,11 @@ impl Framing {
         (input.len(), Some(Frame::Refused { error: ProtocolError::LineTooLong, noreply: false }))
     }
 
-    fn store<'a>(&mut self, head: StoreHead<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        let end = line_len + head.value_len;
-        if head.value_len > self.item_size_max {
-            self.skip(head.value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
+    fn store<'a>(&mut self, head: Head<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let value_len = head.value_len();
+        let end = line_len + value_len;
+        if value_len > self.item_size_max {
+            self.skip(value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
             return self.rest(line_len, input);
         }
         if let Some(terminator) = input.get(end..end + 2) {
@@ -254,11 +310,11 @@ impl Framing {
             let frame = if terminator == b"\r\n" {
                 Frame::Store { head, value: &input[line_len..end] }
             } else {
-                Frame::Refused { error: ProtocolError::BadDataChunk, noreply: head.noreply }
+                Frame::Refused { error: ProtocolError::BadDataChunk, noreply: head.noreply() }
             };
             return (end + 2, Some(frame));
         }
-        if head.value_len < SHARED_VALUE_LEN_MIN {
+        if value_len < SHARED_VALUE_LEN_MIN {
             return (0, None);
         }
         self.state = State::Value(Box::new(LargeValue::new(head)));
@@ -317,7 +373,7 @@ impl Framing {
         };
         let value_len = large.value.len() - 2;
         if &large.value[value_len..] != b"\r\n" {
-            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply };
+            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply() };
         }
         large.value.truncate(value_len);
         Frame::StoreLarge(large)
@@ -367,7 +423,7 @@ mod tests {
                     Frame::Request(request) => format!("{request:?}").chars().take(12).collect(),
                     Frame::Store { value, .. } => format!("store {}", value.len()),
                     Frame::StoreLarge(large) => format!("store {}", large.value.len()),
-                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply),
+                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply()),
                     Frame::Refused { error, .. } => format!("{error:?}"),
                     Frame::Packet(packet) => panic!("lines, and no {packet:?}"),
                     Frame::Credentials(_) => panic!("no password is needed"),

@@ -16,7 +16,7 @@ use crate::session::framing::Framing;
 use crate::session::gather::Gather;
 use crate::session::letter::Letter;
 use crate::session::multiget::MultiGet;
-use crate::session::slots::Slots;
+use crate::session::slots::{SlotNumber, Slots};
 use crate::terms::ShardId;
 
 /// The state of one conversation.
@@ -38,6 +38,8 @@ pub struct Session {
     pub multiget: Option<Box<MultiGet>>,
     /// A request to all cores in progress. Nothing runs behind it.
     pub gather: Option<Box<Gather>>,
+    /// A reply that waits for everything before it. Nothing runs behind it.
+    pub fence: Option<Fence>,
     /// Reply bytes handed to the driver that it has not sent yet.
     pub unsent: usize,
     /// The client will send nothing more.
@@ -46,6 +48,15 @@ pub struct Session {
     pub failed_attempts: u8,
     /// No further request is run; the conversation ends when the replies to those before are sent.
     pub closing: bool,
+}
+
+/// A reply that is given when all requests before it have been carried out, those without a reply too.
+#[derive(Debug)]
+pub struct Fence {
+    /// Its place.
+    pub slot: SlotNumber,
+    /// The reply.
+    pub reply: Box<[u8]>,
 }
 
 impl Session {
@@ -60,6 +71,7 @@ impl Session {
             last_owner: ShardId(0),
             multiget: None,
             gather: None,
+            fence: None,
             unsent: 0,
             input_over: false,
             failed_attempts: 0,
@@ -75,6 +87,7 @@ impl Session {
             && self.parked.is_empty()
             && self.multiget.is_none()
             && self.gather.is_none()
+            && self.fence.is_none()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
             && self.backlog() < OUTPUT_BACKLOG_MAX
     }

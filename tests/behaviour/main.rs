@@ -33,6 +33,12 @@ mod cas;
 mod errors_and_limits;
 mod expiry;
 mod flush;
+mod meta_arithmetic;
+mod meta_delete;
+mod meta_errors;
+mod meta_get;
+mod meta_set;
+mod meta_stale;
 mod noreply;
 mod pipelining;
 mod retrieval;
@@ -42,7 +48,9 @@ mod touch_gat;
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
-            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin binary binary_errors authentication);
+            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors
+                binary binary_errors authentication);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {
