@@ -31,7 +31,7 @@ fn over_corpus(target: &str, check: fn(&[u8])) {
 }
 
 /// Runs a check over random inputs.
-fn over_random_inputs(count: u64, check: fn(&[u8])) {
+fn over_random_inputs(count: u64, input: fn(&mut Random) -> Vec<u8>, check: fn(&[u8])) {
     for seed in seeds(count) {
         let data = input(&mut Random(seed));
         assert!(catch_unwind(AssertUnwindSafe(|| check(&data))).is_ok(), "seed {seed}: {}", data.escape_ascii());
@@ -130,6 +130,39 @@ fn input(random: &mut Random) -> Vec<u8> {
     data
 }
 
+/// Flags of meta requests, with and without arguments that fit.
+const FLAGS: [&str; 44] = [
+    "b", "k", "Oabc", "q", "q", "v", "v", "c", "f", "s", "t", "h", "l", "u", "x", "I", "T0", "T30", "T-1", "Tx", "N0",
+    "N30", "R30", "R100", "C1", "C5", "C", "E7", "E1000000", "F5", "Fx", "D3", "Dx", "J10", "J", "MS", "MA", "MP",
+    "ME", "MR", "MI", "MD", "Pxy", "!",
+];
+
+/// Meta lines, most of them legal.
+fn meta_input(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![byte(random), byte(random)];
+    let keys = ["a", "b", "n", "Zm9v", "YSBiCmM="];
+    for _ in 0..=random.below(25) {
+        let verb = [b'g', b'g', b's', b's', b'd', b'a', b'e', b'n'][random.below(8)];
+        data.extend_from_slice(&[b'm', verb, b' ']);
+        data.extend_from_slice(keys[random.below(keys.len())].as_bytes());
+        let value_len = [0, 1, 3, 300, 17_000][if random.once(20) { 4 } else { random.below(4) }];
+        if verb == b's' {
+            data.extend_from_slice(format!(" {value_len}").as_bytes());
+        }
+        let count = if random.once(30) { 22 } else { random.below(5) };
+        for _ in 0..count {
+            data.push(b' ');
+            data.extend_from_slice(FLAGS[random.below(FLAGS.len())].as_bytes());
+        }
+        data.extend_from_slice(ENDS[random.below(4)]);
+        if verb == b's' {
+            data.resize(data.len() + value_len, b'7');
+            data.extend_from_slice(b"\r\n");
+        }
+    }
+    data
+}
+
 fn byte(random: &mut Random) -> u8 {
     u8::try_from(random.below(256)).unwrap()
 }
@@ -146,10 +179,20 @@ fn requests_of_the_corpus() {
 
 #[test]
 fn random_streams() {
-    over_random_inputs(1000, checks::text_stream);
+    over_random_inputs(1000, input, checks::text_stream);
 }
 
 #[test]
 fn random_requests() {
-    over_random_inputs(4000, checks::text_request);
+    over_random_inputs(4000, input, checks::text_request);
+}
+
+#[test]
+fn meta_of_the_corpus() {
+    over_corpus("meta", checks::meta);
+}
+
+#[test]
+fn random_meta() {
+    over_random_inputs(1000, meta_input, checks::meta);
 }

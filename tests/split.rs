@@ -46,6 +46,15 @@ const ERRORS: &[u8] = b"\r\n\nx\r\nxx\r\nGET a\r\n get a\r\nget\r\nget \r\nset\r
     touch a 99999999999\r\ngat x a\r\ngat 1\r\ndelete\r\ndelete a b c d e f\r\nflush_all x\r\nverbosity\r\nstats nonsense\r\n\
     cache_memlimit 1\r\ncache_memlimit x\r\ncache_memlimit 9999999999\r\nshutdown\r\nshutdown now\r\nget a\r\nPOST / HTTP/1.1\r\nget a\r\n";
 
+/// Every meta command with every flag, what is quiet and what is refused.
+const META: &[u8] = b"mn\r\nms a 3 F5 T100 k Oq s\r\nabc\r\nmg a v s f t h l k O1\r\nmg a\r\nmg none v k q\r\nmg none k O2\r\n\
+    ms a 2 q ME\r\nxx\r\nms a 2 q\r\nyy\r\nms Zm9v 1 b\r\nz\r\nmg Zm9v b k v\r\nmg foo k\r\nmg Zm9 b\r\nms Zm9 4 b\r\nmn x\r\n\
+    ms a 1 MA s\r\n1\r\nms a 1 MP N5 s\r\n2\r\nms new 1 MA N50 s\r\n2\r\nms a 1 MR E90\r\n3\r\nms a 1 C89 I E91\r\n4\r\nmg a v\r\nmg a v\r\n\
+    ms a 1 C5\r\nx\r\nms none 1 C5\r\nx\r\nms a 4 z\r\nmn x\r\nms a 4 T\r\nmn x\r\nms a\r\nms a x\r\nms a 3\r\nabcd\r\n\
+    md a I T30\r\nmg a v t\r\nmg a v t\r\nmd a x q\r\nmg a v f\r\nmd a C1\r\nmd a k\r\nmd a q\r\nmg viv N30 t v\r\nmg viv N30\r\nmg viv R100\r\n\
+    ma n N0 J10 v t\r\nma n D5 v E7 c\r\nma n MD q\r\nma n C8\r\nma none\r\nma foo v\r\nma n z\r\nme none\r\nmg n v\r\n\
+    ms n 17000 q\r\nmx n\r\nmg\r\nmn\r\n";
+
 struct Transcript {
     name: &'static str,
     bytes: Vec<u8>,
@@ -74,6 +83,7 @@ fn transcripts() -> Vec<Transcript> {
         transcript("storage", STORAGE.to_vec(), "EXISTS\r\n"),
         transcript("lines", LINES.to_vec(), "TOUCHED\r\n"),
         transcript("errors", ERRORS.to_vec(), "CLIENT_ERROR bad data chunk\r\n"),
+        transcript("meta", META.to_vec(), "Z X\r\n4\r\n"),
         transcript("keys at their limit", keys.into_bytes(), "VALUE kkk"),
         transcript("a long get", long_get.into_bytes(), "VALUE key11 0 2\r\nv1\r\nEND\r\nVERSION"),
         transcript("a line without an end", endless, "VERSION"),

@@ -76,6 +76,19 @@ pub(super) struct Options {
     #[arg(help = "Refuse the command flush_all")]
     pub(super) no_flush: bool,
 
+    #[arg(short = 'X', long = "disable-dumping", help_heading = PROTOCOL)]
+    #[arg(help = "Refuse dumps of keys and stats detail")]
+    pub(super) no_dump: bool,
+
+    #[arg(short = 'W', long = "disable-watch", help_heading = PROTOCOL)]
+    #[arg(help = "Refuse the command watch")]
+    pub(super) no_watch: bool,
+
+    #[arg(short = 'D', value_name = "CHAR", allow_hyphen_values = true, help_heading = PROTOCOL)]
+    #[arg(help = "Count requests by the part of the key before this character from the start, as stats detail on \
+                  does with a colon")]
+    pub(super) prefix_delimiter: Option<String>,
+
     #[arg(short = 'C', long = "disable-cas", help_heading = PROTOCOL)]
     #[arg(help = "Keep no CAS uniques")]
     pub(super) no_cas: bool,
@@ -134,10 +147,6 @@ pub(super) struct Options {
     pub(super) slab_min_size: Option<String>,
     #[arg(short = 'U', long = "udp-port", hide = true, allow_hyphen_values = true)]
     pub(super) udp_port: Option<String>,
-    #[arg(short = 'X', long = "disable-dumping", hide = true)]
-    pub(super) no_dump: bool,
-    #[arg(short = 'W', long = "disable-watch", hide = true)]
-    pub(super) no_watch: bool,
 
     #[arg(short = 's', long = "unix-socket", hide = true, allow_hyphen_values = true)]
     pub(super) unix_socket: Option<String>,
@@ -145,8 +154,9 @@ pub(super) struct Options {
     pub(super) unix_mask: Option<String>,
     #[arg(short = 'L', long = "enable-largepages", hide = true)]
     pub(super) large_pages: bool,
-    #[arg(short = 'D', hide = true, allow_hyphen_values = true)]
-    pub(super) prefix_delimiter: Option<String>,
+    /// Allows `debugtime`, by which a test moves the server's clock.
+    #[arg(long = "debug-time", hide = true)]
+    pub(super) debug_time: bool,
     #[arg(short = 'e', long = "memory-file", hide = true, allow_hyphen_values = true)]
     pub(super) memory_file: Option<String>,
     #[arg(short = 'Z', long = "enable-ssl", hide = true)]
@@ -174,6 +184,7 @@ Usage: {usage}
                                      different cores in any order, or in the order sent, which costs
                                      throughput [default: owner]
         maxconns_fast                Refuse connections above -c at once; this is always so
+        track_sizes                  Let stats sizes count all items by size
 
 memcached's options for its slabs, its LRU and its hash table are accepted and change nothing: -v
 says which. Options for what is not built yet are refused. Nothing is ignored silently.
@@ -197,7 +208,6 @@ impl Options {
             (self.unix_socket.is_some(), "-s", "sockets in the file system"),
             (self.unix_mask.is_some(), "-a", "sockets in the file system"),
             (self.large_pages, "-L", "large memory pages"),
-            (self.prefix_delimiter.is_some(), "-D", "statistics by key prefix"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.tls, "-Z", "TLS"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),

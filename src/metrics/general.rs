@@ -40,13 +40,14 @@ pub fn general(facts: &ProcessFacts<'_>, counters: &Counters, items: &ItemTotals
     list.requests(counters);
     list.limits_and_threads(facts, counters, items);
     list.zeros(&SLABS_CRAWLERS_AND_LOGS);
+    list.watchers(counters);
     list.items(items);
     list.own(counters);
     list.0
 }
 
 /// memcached's slab mover, crawler, maintainer and log threads, which have no counterpart here.
-const SLABS_CRAWLERS_AND_LOGS: [&str; 20] = [
+const SLABS_CRAWLERS_AND_LOGS: [&str; 15] = [
     "slab_reassign_rescues",
     "slab_reassign_chunk_rescues",
     "slab_reassign_inline_reclaim",
@@ -62,11 +63,6 @@ const SLABS_CRAWLERS_AND_LOGS: [&str; 20] = [
     "malloc_fails",
     "log_worker_dropped",
     "log_worker_written",
-    "log_watcher_skipped",
-    "log_watcher_sent",
-    "log_watchers",
-    "unexpected_napi_ids",
-    "round_robin_fallback",
 ];
 
 /// Rows in the making.
@@ -123,6 +119,11 @@ impl List {
         fields!(self, counters: conn_yields);
         fields!(self, items: hash_power_level hash_bytes);
         self.zeros(&["hash_is_expanding"]);
+    }
+
+    fn watchers(&mut self, counters: &Counters) {
+        fields!(self, counters: log_watcher_skipped log_watcher_sent log_watchers);
+        self.zeros(&["unexpected_napi_ids", "round_robin_fallback"]);
     }
 
     fn items(&mut self, items: &ItemTotals) {

@@ -1,6 +1,7 @@
 //! What a request asks for, whatever dialect it was written in.
 
 use crate::protocol::ProtocolError;
+use crate::protocol::admin::Admin;
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
@@ -101,6 +102,8 @@ pub enum Request<'a> {
         /// Whether the client wants no reply.
         noreply: bool,
     },
+    /// What only who looks after a server asks.
+    Admin(Admin),
     /// `shutdown`.
     Shutdown(ShutdownMode),
     /// `quit`.
@@ -131,6 +134,14 @@ pub enum StatsReport {
     Connections,
     /// `stats reset`.
     Reset,
+    /// `stats items`: by size class.
+    Items,
+    /// `stats slabs`: by size class.
+    Slabs,
+    /// `stats sizes`: how many items of which size.
+    Sizes,
+    /// `stats extstore`: about a part that is not here.
+    Nothing,
 }
 
 /// How the server is to stop.

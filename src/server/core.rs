@@ -20,6 +20,7 @@ use super::mesh::MeshEnd;
 use super::{Clock, Shared};
 use crate::engine::{Effect, Engine, EngineConfig, Outgoing, Peer};
 use crate::protocol::Chunk;
+use crate::protocol::admin::TimeShift;
 use crate::protocol::text::response::TOO_MANY_CONNECTIONS;
 use crate::session::letter::ConnectionId;
 use crate::terms::Now;
@@ -289,9 +290,10 @@ impl Core {
         }
     }
 
-    fn effect(&self, effect: Effect) {
+    fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Shutdown(mode) => (self.shared.hooks.stop)(mode),
+            Effect::ShiftTime(shift) => self.clock.shift(shift),
             Effect::Verbosity(level) => {
                 let level = (self.shared.hooks.set_verbosity)(level);
                 self.shared.verbosity.store(level, Ordering::Relaxed);
@@ -302,6 +304,8 @@ impl Core {
     fn stop_if_told(&mut self, now: Now) {
         match &mut self.phase {
             Phase::Serving if self.shared.stopping.load(Ordering::Acquire) => {
+                // Or a clock that a test has stopped would never let the stop end.
+                self.clock.shift(TimeShift::Resume);
                 self.phase = Phase::Stopping { since_ms: now.monotonic_ms, quiet: false };
                 self.ring.stop_accepting();
                 self.empty_backlogs(now);

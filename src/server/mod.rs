@@ -33,7 +33,7 @@ use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
 use crate::auth::UserSource;
 use crate::config::Config;
-use crate::engine::{Access, EngineConfig};
+use crate::engine::{Access, AdminConfig, EngineConfig};
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -97,7 +97,7 @@ impl Server {
         users: Option<Arc<dyn UserSource>>,
         hooks: Hooks,
     ) -> Result<Self, StartError> {
-        let clock = Clock::start();
+        let clock = Clock::start(config.debug_time);
         let shared = Arc::new(Shared {
             connections: AtomicUsize::new(0),
             connection_limit: config.conn_limit,
@@ -120,7 +120,7 @@ impl Server {
             let placement = core.cpu.map_or(Placement::Unbound, Placement::Fixed);
             let mut engine = engine.clone();
             engine.shard.id = core.id;
-            let parts = CoreParts { engine, listeners, end, clock, shared: Arc::clone(&shared) };
+            let parts = CoreParts { engine, listeners, end, clock: clock.clone(), shared: Arc::clone(&shared) };
             let report = report.clone();
             let handle = LocalExecutorBuilder::new(placement)
                 .name(&format!("core-{}", core.id.0))
@@ -213,6 +213,14 @@ fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Resul
         flush_enabled: config.flush_enabled,
         shutdown_enabled: config.shutdown_enabled,
         access,
+        admin: AdminConfig {
+            dump_enabled: config.dump_enabled,
+            watch_enabled: config.watch_enabled,
+            prefix_delimiter: config.prefix_delimiter,
+            detail_enabled: config.detail_enabled,
+            track_sizes: config.track_sizes,
+            debug_time: config.debug_time,
+        },
         idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         version: VERSION,
         settings: config.settings(),

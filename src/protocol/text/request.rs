@@ -3,6 +3,7 @@
 //! Framing is not done here: the session finds the line's end and the value behind it. The rules are those of
 //! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them; where it is decided otherwise stands in §13.
 
+use super::admin;
 use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
 use crate::protocol::meta;
 use crate::protocol::tokens::{
@@ -95,7 +96,7 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
             _ => refused(ProtocolError::InvalidShutdownMode, false),
         },
         b"quit" => Parsed::Request(Request::Quit),
-        _ => unknown(command, rest),
+        _ => admin::parse(command, rest).unwrap_or_else(|| unknown(command, rest)),
     }
 }
 
@@ -209,13 +210,21 @@ fn flush_all(rest: &[u8]) -> Parsed<'_> {
 
 /// What `stats` with these arguments asks for.
 pub fn parse_statistics(rest: &[u8]) -> Parsed<'_> {
-    match first_token(rest) {
-        b"" => Parsed::Request(Request::Stats(StatsReport::General)),
-        b"settings" => Parsed::Request(Request::Stats(StatsReport::Settings)),
-        b"conns" => Parsed::Request(Request::Stats(StatsReport::Connections)),
-        b"reset" => Parsed::Request(Request::Stats(StatsReport::Reset)),
-        _ => refused(ProtocolError::UnknownCommand, false),
-    }
+    let (word, arguments) = split_token(trim_blanks(rest));
+    let report = match word {
+        b"" => StatsReport::General,
+        b"settings" => StatsReport::Settings,
+        b"conns" => StatsReport::Connections,
+        b"reset" => StatsReport::Reset,
+        b"items" => StatsReport::Items,
+        b"slabs" => StatsReport::Slabs,
+        b"sizes" => StatsReport::Sizes,
+        b"extstore" => StatsReport::Nothing,
+        b"detail" => return admin::detail(arguments),
+        b"cachedump" => return admin::cachedump(arguments),
+        _ => return refused(ProtocolError::UnknownCommand, false),
+    };
+    Parsed::Request(Request::Stats(report))
 }
 
 fn cache_memory_limit(rest: &[u8]) -> Parsed<'_> {
