@@ -139,6 +139,8 @@ fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
     let (Some(key), Some(flags), Some(exptime), Some(bytes), false) = (key, flags, exptime, bytes, cas_missing) else {
         return refused(ProtocolError::BadLine, noreply);
     };
+    // The last word counts, also where it stands for something else that it is not.
+    let noreply = noreply || bytes == b"noreply" || cas == Some(b"noreply");
     // Only a legal length tells how much follows; without one nothing can be skipped (PROTOCOL §15).
     let Some(value_len) = parse_u64(bytes).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX) else {
         return refused(ProtocolError::BadLine, noreply);
@@ -173,7 +175,8 @@ fn delete(rest: &[u8]) -> Parsed<'_> {
 fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, delta) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    // The last word counts, also where it stands for the delta.
+    let noreply = ends_in_noreply(tokens.0) || delta == Some(b"noreply");
     let (Some(key), Some(delta)) = (key.and_then(Key::new), delta) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -186,7 +189,7 @@ fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
 fn touch(rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, exptime) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    let noreply = ends_in_noreply(tokens.0) || exptime == Some(b"noreply");
     let (Some(key), Some(exptime)) = (key.and_then(Key::new), exptime) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -283,6 +286,11 @@ mod tests {
 
     #[test]
     fn noreply_is_the_last_token_only() {
+        // Also where it stands for something that it is not.
+        for line in ["incr k noreply\r\n", "touch k noreply\r\n", "set k 0 0 noreply\r\n"] {
+            assert!(error_of(line).is_some_and(|(_, noreply)| noreply), "{line}");
+        }
+        assert_eq!(error_of("touch noreply\r\n"), Some((ProtocolError::BadLine, false)));
         assert_eq!(error_of("incr k x noreply\r\n"), Some((ProtocolError::InvalidDelta, true)));
         assert_eq!(error_of("incr k x noreply y\r\n"), Some((ProtocolError::InvalidDelta, false)));
         assert!(matches!(parse(b"get noreply\r\n"), Parsed::Request(Request::Retrieve(..))));
