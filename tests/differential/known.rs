@@ -41,8 +41,10 @@ const KNOWN: &[Known] = &[
         request.word(0) == "flush_all" && request.word(1) == "100" || request.is_flush_to_come()
     }),
     ("there was no shortest line", |request| request.word(0) == "mn" && request.is_bare()),
-    ("ma with an opaque token too long was executed", |request| {
-        request.word(0) == "ma" && request.words.iter().any(|word| word.starts_with('O') && word.len() > 32)
+    ("ma forgot T where the number grew", |request| request.word(0) == "ma" && request.has_flag('T')),
+    ("mg and ma with an opaque token too long were executed", |request| {
+        matches!(request.word(0), "mg" | "ma")
+            && request.words.iter().any(|word| word.starts_with('O') && word.len() > 32)
     }),
     ("ma was not quiet about a number that it made", |request| {
         request.word(0) == "ma" && request.has_flag('q') && request.has_flag('N')

@@ -16,6 +16,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use cluster::Random;
 use common::{Client, Event, PATIENCE, Server};
@@ -23,6 +24,10 @@ use stream::{Dialect, Part, Request};
 
 /// Requests in all, unless the environment says otherwise: about half a minute.
 const COMMANDS: usize = 150_000;
+/// How long the end of a stream may take that no reply shows, since it was taken for data.
+const END_MAX: Duration = Duration::from_millis(300);
+/// Times that memcached is asked again.
+const REPEATS: usize = 4;
 /// Streams that differ, before the test ends.
 const REPORTS_MAX: usize = 10;
 /// Requests of a stream, at most.
@@ -62,13 +67,13 @@ impl Side {
                 Part::UniqueBytes(key) => bytes.extend_from_slice(&uniques[key].to_be_bytes()),
             }
         }
-        if dialect != Dialect::Binary {
-            // Takes the place of data that an announced length has too few of: memcached drops the replies before a
-            // request that never ends.
-            bytes.extend_from_slice(b"version\r\nversion\r\n");
-        }
+        // Twice, as the first may be taken for the rest of data that an announced length has too few of.
+        bytes.extend_from_slice(&stream::the_end(dialect).repeat(2));
         let mut client = self.server.connect();
         client.send(&bytes);
+        // memcached may drop the last replies of a client that has ended its side.
+        let mark = stream::end_mark(dialect);
+        while !client.buffer().ends_with(&mark) && client.look(END_MAX) == Event::Bytes {}
         client.half_close_or_gone();
         while client.look(PATIENCE) == Event::Bytes {}
         let received = std::mem::take(client.buffer());
@@ -80,21 +85,31 @@ impl Side {
 }
 
 /// The servers, the reference first.
-struct Sides([Side; 3]);
+struct Sides {
+    sides: [Side; 3],
+    /// Streams that memcached has answered in more than one way.
+    unstable: usize,
+}
 
 /// Which server answered otherwise, what memcached answered, and what it did.
 type Difference = (usize, Vec<String>, Vec<String>);
 
 impl Sides {
-    /// The first server that answers otherwise than memcached, if there is one.
+    /// The first server that answers otherwise than memcached, if there is one. What memcached answers differently when
+    /// asked again is nobody else's fault: then one of its answers must be ours.
     fn differ(&mut self, dialect: Dialect, requests: &[Request]) -> Option<Difference> {
-        let [reference, ours @ ..] = &mut self.0;
+        let [reference, ours @ ..] = &mut self.sides;
         let expected = reference.play(dialect, requests);
         for (index, side) in ours.iter_mut().enumerate() {
             let found = side.play(dialect, requests);
-            if found != expected {
-                return Some((index + 1, expected, found));
+            if found == expected {
+                continue;
             }
+            if (0..REPEATS).any(|_| reference.play(dialect, requests) == found) {
+                self.unstable += 1;
+                continue;
+            }
+            return Some((index + 1, expected, found));
         }
         None
     }
@@ -125,11 +140,12 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[test]
 fn every_server_answers_alike() {
-    let mut sides = Sides([
+    let sides = [
         Side::new("memcached", Server::memcached(&["-t", "1"])),
         Side::new("ringcached -t 1", Server::ringcached(&["-t", "1"])),
         Side::new("ringcached -t 4", Server::ringcached(&["-t", "4"])),
-    ]);
+    ];
+    let mut sides = Sides { sides, unstable: 0 };
     let only = from_environment("RINGCACHED_SEED");
     let wanted = from_environment("RINGCACHED_COMMANDS").map_or(COMMANDS, |count| usize::try_from(count).unwrap());
     let mut reports = Vec::new();
@@ -158,6 +174,7 @@ fn every_server_answers_alike() {
         }
     }
     assert!(reports.is_empty(), "{} streams differ\n\n{}", reports.len(), reports.join("\n"));
+    println!("{} streams that memcached answers in more than one way, one of them ours", sides.unstable);
     println!("{count} requests answered alike; left out, since the answers are known to differ:");
     for (reason, count) in left_out {
         println!("{count:8} {reason}");
@@ -187,7 +204,7 @@ fn report(
             (*index, around(expected), around(found))
         }
     };
-    for (name, lines) in [("memcached", expected), (sides.0[index].name, found)] {
+    for (name, lines) in [("memcached", expected), (sides.sides[index].name, found)] {
         writeln!(text, "{name}:").unwrap();
         lines.iter().for_each(|line| writeln!(text, "  < {line}").unwrap());
     }
