@@ -49,6 +49,10 @@ pub(super) struct Options {
     #[arg(help = "When memory is full refuse to store instead of evicting")]
     pub(super) no_evict: bool,
 
+    #[arg(short = 'L', long = "enable-largepages", help_heading = MEMORY)]
+    #[arg(help = "Keep items on huge pages, where the kernel has some to give")]
+    pub(super) large_pages: bool,
+
     #[arg(short = 'k', long = "lock-memory", help_heading = MEMORY)]
     #[arg(help = "Lock memory into RAM as it is touched")]
     pub(super) lock_memory: bool,
@@ -152,8 +156,6 @@ pub(super) struct Options {
     pub(super) unix_socket: Option<String>,
     #[arg(short = 'a', long = "unix-mask", hide = true, allow_hyphen_values = true)]
     pub(super) unix_mask: Option<String>,
-    #[arg(short = 'L', long = "enable-largepages", hide = true)]
-    pub(super) large_pages: bool,
     /// Allows `debugtime`, by which a test moves the server's clock.
     #[arg(long = "debug-time", hide = true)]
     pub(super) debug_time: bool,
@@ -207,7 +209,6 @@ impl Options {
         [
             (self.unix_socket.is_some(), "-s", "sockets in the file system"),
             (self.unix_mask.is_some(), "-a", "sockets in the file system"),
-            (self.large_pages, "-L", "large memory pages"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.tls, "-Z", "TLS"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),

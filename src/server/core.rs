@@ -69,6 +69,8 @@ pub(super) struct Core {
     /// Addresses of the listeners.
     locals: Vec<(ListenerId, SocketAddr)>,
     next_tick_ms: u64,
+    /// Whether the background work of the last turn was not finished.
+    ticks_again: bool,
     phase: Phase,
 }
 
@@ -94,7 +96,7 @@ impl Core {
             doorbells.push(ring.add_doorbell(bell.event()?)?);
         }
         ring.watch_doorbell(mesh.bells()[mesh.id().index()].event()?)?;
-        let engine = Engine::new(config, clock.now());
+        let engine = Engine::new(config, clock.now())?;
         Ok(Self {
             engine,
             ring,
@@ -106,6 +108,7 @@ impl Core {
             open_sockets: 0,
             locals,
             next_tick_ms: 0,
+            ticks_again: false,
             phase: Phase::Serving,
         })
     }
@@ -135,9 +138,9 @@ impl Core {
         let Self { mesh, engine, .. } = self;
         mesh.receive(|letter| engine.deliver(letter, now));
         let unfinished = self.engine.run(now);
-        if now.monotonic_ms >= self.next_tick_ms {
+        if self.ticks_again || now.monotonic_ms >= self.next_tick_ms {
             self.next_tick_ms = now.monotonic_ms + TICK_MS;
-            self.engine.tick(now);
+            self.ticks_again = self.engine.tick(now);
         }
         self.stop_if_told(now);
         for effect in self.engine.take_effects() {
@@ -147,7 +150,7 @@ impl Core {
             self.apply(id);
         }
         self.post();
-        unfinished
+        unfinished || self.ticks_again
     }
 
     fn event(&mut self, event: Event, now: Now) {
