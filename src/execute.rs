@@ -1,7 +1,7 @@
 //! A request changes a shard and writes its reply. Every change of a shard by a client passes through here, on the
 //! shard's own core, whether the request was made there or came by letter.
 //!
-//! What all dialects do alike, and what is counted of it, are the steps ([`Executor::look_up`] and those below it). A
+//! What all dialects do alike, and what is counted of it, are the steps (`Executor::look_up` and those below it). A
 //! dialect decides which step a request takes and writes what came of it: the classic text dialect in this file,
 //! the binary one in `execute/binary.rs`.
 
