@@ -7,6 +7,8 @@ use ringcached::limits::{
     INPUT_BACKLOG_MAX, KEY_LEN_MAX, LINE_LEN_MAX, META_TOKENS_MAX, MULTIGET_WINDOW_KEYS, OUTPUT_BACKLOG_MAX,
     SHARED_VALUE_LEN_MIN, VALUE_LEN_ANNOUNCED_MAX,
 };
+use ringcached::protocol::binary::request::{After, Command, Parsed as ParsedPacket, parse as parse_packet};
+use ringcached::protocol::binary::{HEADER_LEN, REQUEST_MAGIC, response};
 use ringcached::protocol::meta::request::Line;
 use ringcached::protocol::meta::response::{Code, Reply};
 use ringcached::protocol::meta::{self, MetaFlags, MetaRequest, Verb};
@@ -21,6 +23,9 @@ const REPORT_LEN_MAX: usize = 64 << 10;
 /// A read of a driver.
 const READ_LEN_MAX: usize = 4096;
 
+/// What a packet that asks for statistics begins with.
+const STAT_PACKET: [u8; 2] = [REQUEST_MAGIC, 0x10];
+
 /// The first byte seeds the cuts, the second chooses one core or three, the rest is what a client sends. However it is
 /// cut nothing panics, backlogs stay within their limits, and the replies are those to the input in one piece.
 pub(crate) fn text_stream(data: &[u8]) {
@@ -32,7 +37,9 @@ pub(crate) fn text_stream(data: &[u8]) {
     let whole = cluster.exchange(client, stream);
     assert_eq!(cluster.is_closed(client), cut_closed, "the cuts decide whether the connection is closed");
     // Statistics count reads and bytes as they come.
-    if !stream.windows(5).any(|word| word == b"stats") {
+    let has_statistics =
+        stream.windows(5).any(|word| word == b"stats") || stream.windows(2).any(|word| word == STAT_PACKET);
+    if !has_statistics {
         assert!(whole == cut, "whole: {}\ncut: {}", whole.escape_ascii(), cut.escape_ascii());
     }
     cluster.engines.iter().for_each(|engine| engine.shard().verify());
@@ -200,4 +207,46 @@ fn check_keys(line: &[u8], keys: Keys<'_>) {
 fn check_key(line: &[u8], key: &[u8]) {
     let legal = (1..=250).contains(&key.len()) && !key.iter().any(|byte| b" \n".contains(byte));
     assert!(legal, "a key of {}", line.escape_ascii());
+}
+
+/// As [`text_stream`], of packets; and no packet makes the parsers panic, what they let pass is legal, and it is written
+/// as it was read.
+pub(crate) fn binary(data: &[u8]) {
+    let mut rest = data.get(2..).unwrap_or_default();
+    loop {
+        // A client reads what a server sends, and that may be anything.
+        if let response::Parsed::Response(response, len) = response::parse(rest) {
+            let mut written = Vec::new();
+            response::write(&mut written, &response);
+            assert!(written.len() == len && written[HEADER_LEN..] == rest[HEADER_LEN..len]);
+        }
+        match parse_packet(rest) {
+            ParsedPacket::Request(request) => {
+                assert!(request.key.len() <= KEY_LEN_MAX);
+                let len = request.head_len + request.value_len;
+                let Some(packet) = rest.get(..len) else { break };
+                let mut written = Vec::new();
+                request.write(&packet[request.head_len..], &mut written);
+                let mut expected = packet.to_vec();
+                // Nobody looks at the type of the data and the virtual bucket.
+                expected[5..8].fill(0);
+                // Nor, where nothing is to be created, what it would be.
+                if matches!(request.command, Command::Arithmetic { create: None, .. }) {
+                    expected[HEADER_LEN + 8..HEADER_LEN + 16].fill(0);
+                }
+                assert!(written == expected, "{} read, {} written", packet.escape_ascii(), written.escape_ascii());
+                rest = &rest[len..];
+            }
+            ParsedPacket::Refused { after: After::Skip(len), .. } => {
+                assert!(len >= HEADER_LEN);
+                rest = rest.get(len..).unwrap_or_default();
+            }
+            ParsedPacket::Incomplete(needed) => {
+                assert!(needed > rest.len());
+                break;
+            }
+            ParsedPacket::Refused { .. } | ParsedPacket::Foreign => break,
+        }
+    }
+    text_stream(data);
 }

@@ -1,5 +1,11 @@
 //! A request changes a shard and writes its reply. Every change of a shard by a client passes through here, on the
 //! shard's own core, whether the request was made there or came by letter.
+//!
+//! What all dialects do alike, and what is counted of it, are the steps (`Executor::look_up` and those below it). A
+//! dialect decides which step a request takes and writes what came of it: the classic text dialect in this file,
+//! the binary one in `execute/binary.rs`.
+
+mod binary;
 
 pub mod meta;
 pub mod observe;
@@ -9,9 +15,9 @@ use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
 use crate::store::{
-    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Shard, StoreOutcome, StoreRequest, Value,
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, StoreOutcome, StoreRequest, Value,
 };
-use crate::terms::{Arithmetic, Deadline, Key, KeyHash, Now, StoreMode};
+use crate::terms::{CasUnique, Deadline, Exptime, Key, KeyHash, Now, StoreMode};
 
 /// A shard with all that a request on it needs.
 #[derive(Debug)]
@@ -37,34 +43,20 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
-                let sent = (deadline, value.as_slice().len());
                 let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
-                let outcome = self.shard.store(request, self.now);
-                self.observe_store(command_of(mode), key, hash, outcome, sent);
-                out.put(self.stored(mode, outcome));
+                out.put(stored(mode, self.store(request)));
             }
             Op::RefuseTooLarge => {
-                self.counters.store_too_large += 1;
-                self.shard.refuse_too_large(key, hash, self.now);
-                self.observe_store("set", key, hash, StoreOutcome::TooLarge, (Deadline::NEVER, 0));
+                self.refuse_too_large(key, hash);
                 out.put(response::TOO_LARGE);
             }
-            Op::Delete => {
-                let before = self.look_if_observed(key, hash);
-                let is_hit = self.shard.delete(key, hash, self.now);
-                self.observe_delete("delete", key, is_hit, before);
-                if is_hit {
-                    self.counters.delete_hits += 1;
-                    out.put(response::DELETED);
-                } else {
-                    self.counters.delete_misses += 1;
-                    out.put(response::NOT_FOUND);
-                }
-            }
+            Op::Delete => out.put(match self.delete(key, hash, None) {
+                Deleted::Done => response::DELETED,
+                Deleted::NotFound | Deleted::Exists => response::NOT_FOUND,
+            }),
             Op::Arithmetic { direction, delta } => {
-                let request = ArithmeticRequest::new(key, hash, direction, delta);
-                let outcome = self.shard.arithmetic(request, self.now);
-                self.computed(direction, outcome, out);
+                let outcome = self.compute(ArithmeticRequest::new(key, hash, direction, delta));
+                computed(outcome, out);
             }
             Op::Touch { exptime } => {
                 self.counters.cmd_touch += 1;
@@ -78,34 +70,41 @@ impl Executor<'_> {
                     out.put(response::NOT_FOUND);
                 }
             }
+            Op::Packet(request) => self.packet(&request, key, hash, value, out),
         }
     }
 
     /// Looks up one key and writes its part of the reply: the value's line, the value and its end, or nothing.
     #[inline]
     pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: KeyHash, out: &mut Output) {
-        let counters = &mut *self.counters;
-        let (lookup, hits, misses) = match retrieval.touch {
+        if let Some(item) = self.look_up(retrieval.touch, key, hash) {
+            write_item(key, &item, retrieval.with_cas, out);
+        }
+    }
+
+    /// Looks up one key, and gives a hit a new expiry if there is one.
+    #[inline]
+    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash) -> Option<Item<'_>> {
+        let Self { shard, counters, now, observer } = self;
+        let (lookup, hits, misses) = match touch {
             None => {
                 counters.cmd_get += 1;
-                (self.shard.get(key, hash, self.now), &mut counters.get_hits, &mut counters.get_misses)
+                (shard.get(key, hash, *now), &mut counters.get_hits, &mut counters.get_misses)
             }
             Some(exptime) => {
                 counters.cmd_touch += 1;
-                let deadline = Deadline::from_exptime(exptime, self.now);
-                let lookup = self.shard.get_and_touch(key, hash, deadline, self.now);
+                let lookup = shard.get_and_touch(key, hash, Deadline::from_exptime(exptime, *now), *now);
                 (lookup, &mut counters.touch_hits, &mut counters.touch_misses)
             }
         };
         let status = match lookup {
             Lookup::Hit(item) => {
                 *hits += 1;
-                if let Some(observer) = &mut self.observer {
+                if let Some(observer) = observer {
                     let (status, class, size) = (GetStatus::Found, item.class, item.value.len());
-                    observer.observe(&Event::Get { key, status, class, size }, self.now);
+                    observer.observe(&Event::Get { key, status, class, size }, *now);
                 }
-                write_item(key, &item, retrieval.with_cas, out);
-                return;
+                return Some(item);
             }
             Lookup::Miss => GetStatus::NotFound,
             Lookup::Expired => {
@@ -118,24 +117,19 @@ impl Executor<'_> {
             }
         };
         *misses += 1;
-        self.observe_miss(key, status);
+        if let Some(observer) = observer {
+            observer.observe(&Event::Get { key, status, class: 0, size: 0 }, *now);
+        }
+        None
     }
 
-    /// Counts a storage request and gives its reply.
-    fn stored(&mut self, mode: StoreMode, outcome: StoreOutcome) -> &'static [u8] {
+    fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {
+        let StoreRequest { mode, key, hash, deadline, .. } = request;
+        let sent = (deadline, request.value.as_slice().len());
+        let outcome = self.shard.store(request, self.now);
+        self.observe_store(command_of(mode), key, hash, outcome, sent);
         self.count_store(matches!(mode, StoreMode::Cas(_)), outcome);
-        match outcome {
-            StoreOutcome::Stored { .. } => response::STORED,
-            StoreOutcome::NotStored => response::NOT_STORED,
-            StoreOutcome::Exists => response::EXISTS,
-            StoreOutcome::NotFound => response::NOT_FOUND,
-            StoreOutcome::TooLarge => match mode {
-                // As memcached answers, which keeps the old value too.
-                StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
-                _ => response::TOO_LARGE,
-            },
-            StoreOutcome::OutOfMemory => response::OUT_OF_MEMORY,
-        }
+        outcome
     }
 
     /// Counts a storage request, which compared versions or not.
@@ -152,25 +146,89 @@ impl Executor<'_> {
         }
     }
 
-    /// Counts an `incr` or `decr` and writes its reply.
-    fn computed(&mut self, direction: Arithmetic, outcome: ArithmeticOutcome, out: &mut Output) {
+    /// A `set` announced a value that is too large for any item: the old item goes (PROTOCOL §2).
+    fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash) {
+        self.counters.store_too_large += 1;
+        self.shard.refuse_too_large(key, hash, self.now);
+        self.observe_store("set", key, hash, StoreOutcome::TooLarge, (Deadline::NEVER, 0));
+    }
+
+    /// Deletes an item, of this version if one is given.
+    fn delete(&mut self, key: Key<'_>, hash: KeyHash, compare: Option<CasUnique>) -> Deleted {
+        let before = self.look_if_observed(key, hash);
+        let is_deleted = match compare {
+            None => self.shard.delete(key, hash, self.now),
+            Some(wanted) => match self.shard.find(key, hash, self.now) {
+                Search::Hit(found) if self.shard.item(found, self.now).cas == wanted => {
+                    self.shard.remove(found);
+                    true
+                }
+                Search::Hit(_) => return Deleted::Exists,
+                _ => false,
+            },
+        };
+        self.observe_delete("delete", key, is_deleted, before);
+        if is_deleted {
+            self.counters.delete_hits += 1;
+            Deleted::Done
+        } else {
+            self.counters.delete_misses += 1;
+            Deleted::NotFound
+        }
+    }
+
+    fn compute(&mut self, request: ArithmeticRequest<'_>) -> ArithmeticOutcome {
+        let direction = request.direction;
+        let outcome = self.shard.arithmetic(request, self.now);
         let (hits, misses) = self.arithmetic_counters(direction);
         match outcome {
-            ArithmeticOutcome::Value { number, .. } | ArithmeticOutcome::Created { number, .. } => {
-                *hits += 1;
-                out.write(|buffer| response::write_number(buffer, number));
-            }
-            // Neither a version nor a first value is asked for here, so there is always one of the other answers.
-            ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => {
-                *misses += 1;
-                out.put(response::NOT_FOUND);
-            }
-            ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
-            ArithmeticOutcome::OutOfMemory => {
-                self.counters.store_no_memory += 1;
-                out.put(response::OUT_OF_MEMORY);
-            }
+            ArithmeticOutcome::Value { .. } => *hits += 1,
+            ArithmeticOutcome::NotFound => *misses += 1,
+            ArithmeticOutcome::OutOfMemory => self.counters.store_no_memory += 1,
+            // memcached counts none of these either.
+            ArithmeticOutcome::Created { .. } | ArithmeticOutcome::Exists | ArithmeticOutcome::NonNumeric => {}
         }
+        outcome
+    }
+}
+
+/// What became of a deletion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deleted {
+    /// The item is gone.
+    Done,
+    /// There was none.
+    NotFound,
+    /// It has another version, and stays.
+    Exists,
+}
+
+/// The reply to a storage request.
+const fn stored(mode: StoreMode, outcome: StoreOutcome) -> &'static [u8] {
+    match outcome {
+        StoreOutcome::Stored { .. } => response::STORED,
+        StoreOutcome::NotStored => response::NOT_STORED,
+        StoreOutcome::Exists => response::EXISTS,
+        StoreOutcome::NotFound => response::NOT_FOUND,
+        StoreOutcome::TooLarge => match mode {
+            // As memcached answers, which keeps the old value too.
+            StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
+            _ => response::TOO_LARGE,
+        },
+        StoreOutcome::OutOfMemory => response::OUT_OF_MEMORY,
+    }
+}
+
+/// Writes the reply to `incr` or `decr`.
+fn computed(outcome: ArithmeticOutcome, out: &mut Output) {
+    match outcome {
+        ArithmeticOutcome::Value { number, .. } | ArithmeticOutcome::Created { number, .. } => {
+            out.write(|buffer| response::write_number(buffer, number));
+        }
+        // No version is asked for here, so there is none to differ.
+        ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => out.put(response::NOT_FOUND),
+        ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
+        ArithmeticOutcome::OutOfMemory => out.put(response::OUT_OF_MEMORY),
     }
 }
 

@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use ringcached::auth::UserSource;
 use ringcached::config::{self, Config, Machine, Request};
 use ringcached::control::log;
 use ringcached::control::signals::{Signals, Stop, request_stop};
+use ringcached::control::users::UserFile;
 use ringcached::protocol::ShutdownMode;
 use ringcached::server::startup::{self, Started};
 use ringcached::server::{self, Hooks, Server};
@@ -37,6 +40,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// `SIGHUP`: reads again what may have changed.
+fn reload(users: Option<&UserFile>) {
+    match users.map(UserFile::reload) {
+        None => tracing::info!("SIGHUP: nothing to read again"),
+        Some(Ok(())) => tracing::info!("SIGHUP: the password file is read again"),
+        Some(Err(error)) => tracing::error!("SIGHUP: the users stay as they were: {error}"),
+    }
+}
+
 fn refuse(error: &dyn Error) -> ExitCode {
     // Not eprintln, which panics where standard error is closed.
     let _ = writeln!(std::io::stderr(), "{error}");
@@ -45,14 +57,16 @@ fn refuse(error: &dyn Error) -> ExitCode {
 
 fn run(mut config: Config) -> Result<(), Box<dyn Error>> {
     let signals = Signals::block()?;
+    let users = config.password_file.clone().map(UserFile::open).transpose()?.map(Arc::new);
     let mut started = startup::start(&mut config)?;
     log::start(config.verbosity.into());
     for notice in &config.notices {
         tracing::info!("{notice}");
     }
-    let server = Server::start(&config, std::mem::take(&mut started.listeners), HOOKS)?;
+    let source = users.clone().map(|users| users as Arc<dyn UserSource>);
+    let server = Server::start(&config, std::mem::take(&mut started.listeners), source, HOOKS)?;
     announce(&config, &started);
-    let stop = signals.wait()?;
+    let stop = signals.wait(|| reload(users.as_deref()))?;
     tracing::info!("stopping: {stop:?}");
     signals.end_at_once()?;
     server.stop()?;

@@ -5,10 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use ringcached::config::{Config, Machine, Request, parse};
+use ringcached::protocol::Dialect;
 
 /// A machine of eight CPUs, of which 4 to 7 are not ours.
 fn machine() -> Machine {
-    Machine { cpus: vec![0, 1, 2, 3, 8, 9], is_root: false, port_file: None }
+    Machine { cpus: vec![0, 1, 2, 3, 8, 9], is_root: false, port_file: None, sasl_file: None }
 }
 
 fn read(line: &str) -> Result<Request, String> {
@@ -111,7 +112,6 @@ fn options_without_effect_leave_one_notice_each() {
     for line in [
         "-f 1.25",
         "-n 48",
-        "-B auto",
         "-u nobody",
         "-l tag[a]:127.0.0.1",
         "-o modern",
@@ -159,15 +159,11 @@ fn what_is_not_built_is_refused() {
     for line in [
         "-s /tmp/x",
         "-a 700",
-        "-S",
-        "-S -B ascii",
-        "-Y /x",
         "-e /x",
         "-Z",
         "-N 2",
         "-U 11211",
         "-U -1",
-        "-B binary",
         "--unix-socket=/tmp/x",
         "--enable-ssl",
         "-o no_maxconns_fast",
@@ -181,6 +177,46 @@ fn what_is_not_built_is_refused() {
         assert!(complaint.starts_with("ringcached: not supported yet: -"), "{line}: {complaint}");
         assert!(!complaint.contains('\n'), "{line}: {complaint}");
     }
+}
+
+#[test]
+fn who_may_talk_and_how() {
+    let sasl_file = Some(PathBuf::from("/from/environment"));
+    let with_environment = |line: &str| {
+        let arguments = std::iter::once("ringcached").chain(line.split_whitespace());
+        match parse(arguments, &Machine { sasl_file: sasl_file.clone(), ..machine() }) {
+            Ok(Request::Run(config)) => (config.dialect, config.password_file),
+            other => panic!("{line:?}: {other:?}"),
+        }
+    };
+    let file = Some(PathBuf::from("/x"));
+    for (line, expected) in [
+        ("", (None, None)),
+        ("-B auto", (None, None)),
+        ("-B ascii", (Some(Dialect::Text), None)),
+        ("-B binary", (Some(Dialect::Binary), None)),
+        ("-Y /x", (Some(Dialect::Text), file.clone())),
+        ("-Y /x -B ascii -U 0", (Some(Dialect::Text), file.clone())),
+        ("-S -Y /x", (Some(Dialect::Binary), file.clone())),
+        ("-S -B binary --auth-file=/x", (Some(Dialect::Binary), file.clone())),
+        ("-S", (Some(Dialect::Binary), sasl_file.clone())),
+    ] {
+        assert_eq!(with_environment(line), expected, "{line}");
+    }
+    assert_eq!(config("-Y /x -B auto").notices.len(), 1);
+    for line in ["-S -B ascii -Y /x", "-S -B auto -Y /x", "-S", "-Y /x -B binary", "-Y /x -U 11211", "-S -Y /x -U -1"] {
+        let complaint = read(line).expect_err(line);
+        assert!(complaint.starts_with("ringcached: -") && !complaint.contains('\n'), "{line}: {complaint}");
+    }
+    let shown = |line: &str| {
+        let settings = config(line).settings();
+        ["binding_protocol", "auth_enabled_sasl", "auth_enabled_ascii"].map(|name| {
+            settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        })
+    };
+    assert_eq!(shown(""), ["auto-negotiate", "no", "no"]);
+    assert_eq!(shown("-Y /x"), ["ascii", "no", "yes"]);
+    assert_eq!(shown("-S -Y /x"), ["binary", "yes", "no"]);
 }
 
 #[test]
@@ -287,10 +323,12 @@ fn the_help_page_lists_what_is_there() {
     let (code, page, errors) = run(&["-h"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert_eq!(run(&["--help"]).1, page);
-    for absent in ["unix-socket", "ext_path", "enable-ssl", "sasl", "proxy_config", "udp", "slab-"] {
+    for absent in ["unix-socket", "ext_path", "enable-ssl", "proxy_config", "udp", "slab-"] {
         assert!(!page.contains(absent), "{absent}");
     }
-    for present in ["-p, --port", "-m, --memory-limit", "--cpus", "idle_timeout=", "pipeline_order=", "Examples:"] {
+    for present in
+        ["enable-sasl", "-p, --port", "-m, --memory-limit", "--cpus", "idle_timeout=", "pipeline_order=", "Examples:"]
+    {
         assert!(page.contains(present), "{present}");
     }
     let width = page.lines().map(str::len).max();

@@ -20,11 +20,14 @@ const FLOORS: &[(&str, Imports)] = &[
     ("protocol", Imports::Only(&["terms", "limits"])),
     ("store", Imports::Only(&["memory", "terms", "limits"])),
     ("routing", Imports::Only(&["terms", "limits"])),
+    ("auth", Imports::Only(&["limits"])),
     ("execute", Imports::Only(&["protocol", "store", "metrics", "terms", "limits"])),
     ("session", Imports::Only(&["protocol", "routing", "memory", "metrics", "terms", "limits"])),
     (
         "engine",
-        Imports::Only(&["session", "execute", "protocol", "store", "routing", "memory", "metrics", "terms", "limits"]),
+        Imports::Only(&[
+            "session", "auth", "execute", "protocol", "store", "routing", "memory", "metrics", "terms", "limits",
+        ]),
     ),
     ("config", Imports::AllButWorld(&[])),
     ("server", Imports::AllButWorld(&["config"])),

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use nix::unistd::{Gid, Uid, User};
 
 use crate::limits::{ITEM_SIZE_MAX_RANGE, MEMORY_PER_CORE_MIN, REQUESTS_PER_TURN, SHARDS_MAX};
+use crate::protocol::Dialect;
 use crate::terms::ShardId;
 
 mod address;
@@ -90,6 +91,11 @@ pub struct Config {
     pub flush_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
+    /// The dialect of all connections (`-B`, `-Y`, `-S`); `None` lets the first byte of each decide.
+    pub dialect: Option<Dialect>,
+    /// The file of those who may talk to the server (`-Y`, or with `-S` the environment's `MEMCACHED_SASL_PWDB`),
+    /// absolute; `None` lets everybody.
+    pub password_file: Option<PathBuf>,
     /// Whether dumps of keys are allowed (`-X`).
     pub dump_enabled: bool,
     /// Whether `watch` is allowed (`-W`).
@@ -143,16 +149,20 @@ pub struct Machine {
     pub is_root: bool,
     /// The environment's `MEMCACHED_PORT_FILENAME`.
     pub port_file: Option<PathBuf>,
+    /// The environment's `MEMCACHED_SASL_PWDB`.
+    pub sasl_file: Option<PathBuf>,
 }
 
 impl Machine {
     /// This machine, as this process sees it.
     pub fn here() -> Self {
         let cpus = core_affinity::get_core_ids().unwrap_or_default();
+        let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         Self {
             cpus: cpus.into_iter().map(|cpu| cpu.id).collect(),
             is_root: Uid::effective().is_root(),
-            port_file: std::env::var_os("MEMCACHED_PORT_FILENAME").filter(|name| !name.is_empty()).map(PathBuf::from),
+            port_file: path("MEMCACHED_PORT_FILENAME"),
+            sasl_file: path("MEMCACHED_SASL_PWDB"),
         }
     }
 }
@@ -196,6 +206,7 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         return Err(ConfigError::not_built(option, what));
     }
     let mut notices = Vec::new();
+    let (dialect, password_file) = access(options, machine, &mut notices)?;
     check_accepted(options, &mut notices)?;
     let mut extended = Extended::default();
     for list in &options.extended {
@@ -219,6 +230,8 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         cas: !options.no_cas,
         flush_enabled: !options.no_flush,
         shutdown_enabled: options.shutdown,
+        dialect,
+        password_file,
         dump_enabled: !options.no_dump,
         watch_enabled: !options.no_watch,
         prefix_delimiter: prefix_delimiter(options.prefix_delimiter.as_deref())?,
@@ -279,13 +292,49 @@ fn check_accepted(options: &Options, notices: &mut Vec<String>) -> Result<(), Co
     {
         return Err(ConfigError::not_built("-U", "UDP"));
     }
-    match options.protocol.as_deref() {
-        None | Some("ascii") => {}
-        Some("auto") => notices.push("-B auto: taken as ascii: the binary protocol is not built yet".to_owned()),
-        Some("binary") => return Err(ConfigError::not_built("-B binary", "the binary protocol")),
-        Some(other) => return Err(ConfigError::bad("-B", format_args!("must be ascii or auto, not {other:?}"))),
-    }
     Ok(())
+}
+
+/// The dialect of all connections, and the file of those who may connect. Text has its own way to authenticate, SASL
+/// that of the binary dialect: where one is asked for, the other dialect would be a way past it.
+fn access(
+    options: &Options,
+    machine: &Machine,
+    notices: &mut Vec<String>,
+) -> Result<(Option<Dialect>, Option<PathBuf>), ConfigError> {
+    let dialect = match options.protocol.as_deref() {
+        None | Some("auto") => None,
+        Some("ascii") => Some(Dialect::Text),
+        Some("binary") => Some(Dialect::Binary),
+        Some(other) => {
+            return Err(ConfigError::bad("-B", format_args!("must be ascii, binary or auto, not {other:?}")));
+        }
+    };
+    let file = options.auth_file.as_ref().map(PathBuf::from);
+    let is_guarded = options.sasl || file.is_some();
+    if is_guarded && options.udp_port.as_ref().is_some_and(|port| port != "0") {
+        return Err(ConfigError::bad("-U", "UDP knows no authentication: it cannot be had together with -S or -Y"));
+    }
+    if options.sasl {
+        if dialect == Some(Dialect::Text) || options.protocol.as_deref() == Some("auto") {
+            return Err(ConfigError::bad(
+                "-S",
+                "only the binary protocol knows SASL: -B must be binary, or not be given",
+            ));
+        }
+        let Some(file) = file.or_else(|| machine.sasl_file.clone()) else {
+            return Err(ConfigError::bad("-S", "needs a password file: -Y FILE, or MEMCACHED_SASL_PWDB"));
+        };
+        return Ok((Some(Dialect::Binary), Some(absolute("-S", &file)?)));
+    }
+    let Some(file) = file else { return Ok((dialect, None)) };
+    if dialect == Some(Dialect::Binary) {
+        return Err(ConfigError::bad("-Y", "guards the text protocol: for -B binary add -S"));
+    }
+    if options.protocol.as_deref() == Some("auto") {
+        notices.push("-B auto: taken as ascii: -Y guards the text protocol, and there is no other then".to_owned());
+    }
+    Ok((Some(Dialect::Text), Some(absolute("-Y", &file)?)))
 }
 
 fn listen(options: &Options, notices: &mut Vec<String>) -> Result<(i32, Vec<Listen>), ConfigError> {

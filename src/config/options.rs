@@ -98,8 +98,16 @@ pub(super) struct Options {
     pub(super) no_cas: bool,
 
     #[arg(short = 'B', long = "protocol", value_name = "NAME", help_heading = PROTOCOL)]
-    #[arg(help = "Protocol to speak: ascii; auto is taken as ascii [default: ascii]")]
+    #[arg(help = "Protocol to speak: ascii, binary, or auto: as the first byte says [default: auto]")]
     pub(super) protocol: Option<String>,
+
+    #[arg(short = 'Y', long = "auth-file", value_name = "FILE", allow_hyphen_values = true, help_heading = PROTOCOL)]
+    #[arg(help = "Serve only the users of this file, lines user:password; SIGHUP reads it again")]
+    pub(super) auth_file: Option<String>,
+
+    #[arg(short = 'S', long = "enable-sasl", help_heading = PROTOCOL)]
+    #[arg(help = "Authenticate by SASL, on the binary protocol alone; users from -Y or MEMCACHED_SASL_PWDB")]
+    pub(super) sasl: bool,
 
     #[arg(short = 'd', long = "daemon", help_heading = PROCESS)]
     #[arg(help = "Go into the background once the start has succeeded")]
@@ -151,10 +159,6 @@ pub(super) struct Options {
     /// Allows `debugtime`, by which a test moves the server's clock.
     #[arg(long = "debug-time", hide = true)]
     pub(super) debug_time: bool,
-    #[arg(short = 'S', long = "enable-sasl", hide = true)]
-    pub(super) sasl: bool,
-    #[arg(short = 'Y', long = "auth-file", hide = true, allow_hyphen_values = true)]
-    pub(super) auth_file: Option<String>,
     #[arg(short = 'e', long = "memory-file", hide = true, allow_hyphen_values = true)]
     pub(super) memory_file: Option<String>,
     #[arg(short = 'Z', long = "enable-ssl", hide = true)]
@@ -189,12 +193,14 @@ says which. Options for what is not built yet are refused. Nothing is ignored si
 
 Examples:
   ringcached                               64 MiB in all, every allowed CPU, for this machine only
-  ringcached -m 4096 -c 20000 -l 0.0.0.0   4 GiB for all who reach this machine: there is no password
+  ringcached -m 4096 -c 20000 -l 0.0.0.0   4 GiB for all who reach this machine, without a password
+  ringcached -l 0.0.0.0 -Y /etc/rc.users   For those who know a password of the file
   ringcached -m 1024 --cpus 2-5            1 GiB, a quarter of it on each of four CPUs
   ringcached -d -u cache -P /run/ringcached/ringcached.pid
 
 Environment:
   MEMCACHED_PORT_FILENAME  File to write the ports to, of use with -p -1
+  MEMCACHED_SASL_PWDB      Password file for -S without -Y
 ";
 
 impl Options {
@@ -203,8 +209,6 @@ impl Options {
         [
             (self.unix_socket.is_some(), "-s", "sockets in the file system"),
             (self.unix_mask.is_some(), "-a", "sockets in the file system"),
-            (self.sasl, "-S", "authentication"),
-            (self.auth_file.is_some(), "-Y", "authentication"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.tls, "-Z", "TLS"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),

@@ -33,13 +33,13 @@ impl Signals {
         Ok(Self(set))
     }
 
-    /// Waits until the server shall end. `SIGHUP` is only noted: there is no file to read again.
-    pub fn wait(&self) -> nix::Result<Stop> {
+    /// Waits until the server shall end, and calls `reload` at each `SIGHUP`.
+    pub fn wait(&self, reload: impl Fn()) -> nix::Result<Stop> {
         loop {
             match self.next()? {
                 Signal::SIGTERM => return Ok(Stop::Terminate),
                 Signal::SIGUSR1 => return Ok(Stop::Graceful),
-                Signal::SIGHUP => tracing::info!("SIGHUP: nothing to read again"),
+                Signal::SIGHUP => reload(),
                 _ => return Ok(Stop::Interrupt),
             }
         }
@@ -93,6 +93,8 @@ pub fn request_stop(stop: Stop) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use nix::sys::signal::raise;
 
     use super::*;
@@ -105,10 +107,15 @@ mod tests {
             [(Signal::SIGTERM, Stop::Terminate), (Signal::SIGUSR1, Stop::Graceful), (Signal::SIGINT, Stop::Interrupt)]
         {
             raise(signal).unwrap();
-            assert_eq!(signals.wait(), Ok(stop));
+            assert_eq!(signals.wait(|| ()), Ok(stop));
         }
         raise(Signal::SIGHUP).unwrap();
-        raise(Signal::SIGTERM).unwrap();
-        assert_eq!(signals.wait(), Ok(Stop::Terminate), "SIGHUP stops nothing");
+        let reloads = Cell::new(0);
+        let reload = || {
+            reloads.set(reloads.get() + 1);
+            raise(Signal::SIGTERM).unwrap();
+        };
+        assert_eq!(signals.wait(reload), Ok(Stop::Terminate), "SIGHUP stops nothing");
+        assert_eq!(reloads.get(), 1);
     }
 }

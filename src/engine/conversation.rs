@@ -4,6 +4,7 @@ use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
 use crate::limits::{KEY_LEN_MAX, OUTPUT_BACKLOG_MAX};
+use crate::protocol::binary::response as packet;
 use crate::protocol::meta::{self, MetaRequest};
 use crate::protocol::text::response;
 use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead};
@@ -142,6 +143,8 @@ impl Conversation<'_> {
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
             Frame::Refused { error, noreply } => self.refuse(error, noreply),
+            Frame::Packet(packet) => self.packet(packet),
+            Frame::Credentials(token) => self.authenticate(token),
             Frame::Close => self.session.close(),
         }
     }
@@ -211,7 +214,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn stats(&mut self, report: StatsReport) {
+    pub(super) fn stats(&mut self, report: StatsReport) {
         match report {
             StatsReport::Settings => {
                 let text = report::settings(self.node);
@@ -225,7 +228,7 @@ impl Conversation<'_> {
             StatsReport::Sizes if self.node.config.admin.track_sizes => {
                 self.gather(GatherKind::Report(ReportKind::Sizes), false);
             }
-            StatsReport::Sizes => self.reply(b"STAT sizes_status disabled\r\nEND\r\n", false),
+            StatsReport::Sizes => self.reply(report::NO_SIZES, false),
             StatsReport::Nothing => self.reply(response::END, false),
         }
     }
@@ -246,7 +249,7 @@ impl Conversation<'_> {
     }
 
     /// Runs a request on its owner.
-    fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+    pub(super) fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
         let owner = self.node.routing.owner(key);
         if !self.may_run_here(owner) {
             self.forward(owner, op, key, value, noreply);
@@ -440,6 +443,13 @@ impl Conversation<'_> {
     /// Goes on with a request to all cores: asks them, and replies when all have answered.
     fn continue_gather(&mut self) {
         while let Some(mut gather) = self.session.gather.take() {
+            if let GatherKind::Delay { until_ms } = gather.kind
+                && self.node.now.monotonic_ms < until_ms
+                && !self.session.closing
+            {
+                self.session.gather = Some(gather);
+                return;
+            }
             if gather.started {
                 if gather.waiting == 0 {
                     self.finish_gather(&gather);
@@ -459,6 +469,10 @@ impl Conversation<'_> {
                 GatherKind::Connections => (Task::Connections, 0..self.node.routing.shards()),
                 GatherKind::ResetCounters => (Task::ResetCounters, 0..self.node.routing.shards()),
                 GatherKind::MemoryLimit(bytes) => (Task::MemoryLimit(bytes), 0..self.node.routing.shards()),
+                GatherKind::Delay { .. } => {
+                    self.finish_gather(&gather);
+                    return;
+                }
                 GatherKind::Report(kind) => (Task::Report(kind), 0..self.node.routing.shards()),
                 GatherKind::Slabs => (Task::Report(ReportKind::Classes), 0..self.node.routing.shards()),
                 GatherKind::Detail(on) => (Task::Detail(on), 0..self.node.routing.shards()),
@@ -485,10 +499,14 @@ impl Conversation<'_> {
             GatherKind::ResetCounters => response::RESET.to_vec(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
+            GatherKind::Delay { .. } => gather.text.clone(),
         };
         if let Some(slot) = gather.slot {
             let mut reply = Output::default();
-            reply.put(&text);
+            match gather.tag {
+                Some(tag) => reply.write(|buffer| packet::write_statistics(buffer, tag, &text)),
+                None => reply.put(&text),
+            }
             self.session.slots.complete(slot, &mut reply);
         }
     }

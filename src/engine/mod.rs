@@ -6,9 +6,11 @@
 //! many cores do the same without a socket, so what they prove holds for the server.
 
 mod admin;
+mod authentication;
 mod conversation;
 mod look_ahead;
 mod node;
+mod packets;
 mod report;
 mod watch;
 
@@ -21,12 +23,14 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+use crate::auth::UserSource;
 use crate::engine::conversation::{Conversation, Progress};
 use crate::engine::node::Node;
 use crate::metrics::{Counters, ProcessFacts};
 use crate::protocol::admin::TimeShift;
-use crate::protocol::{Chunk, ShutdownMode};
+use crate::protocol::{Chunk, Dialect, ShutdownMode};
 use crate::session::Session;
+use crate::session::framing::Framing;
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, ShardConfig};
 use crate::terms::{Now, ShardId};
@@ -56,6 +60,8 @@ pub struct EngineConfig {
     pub flush_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
+    /// Who may talk to the server, and how.
+    pub access: Access,
     /// What who looks after a server may ask.
     pub admin: AdminConfig,
     /// Connections idle for longer are closed (`-o idle_timeout`).
@@ -68,6 +74,26 @@ pub struct EngineConfig {
     pub listeners: Vec<(i32, SocketAddr)>,
     /// What `stats` shows of the process.
     pub facts: Arc<dyn FactSource>,
+}
+
+/// Who may talk to the server, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The dialect of all connections (`-B`); `None` lets the first byte of each decide.
+    pub dialect: Option<Dialect>,
+    /// Who may (`-Y`, `-S`): then `dialect` says where they do it. `None` lets everybody.
+    pub users: Option<Arc<dyn UserSource>>,
+}
+
+impl Access {
+    fn framing(&self, item_size_max: usize) -> Framing {
+        match (self.dialect, &self.users) {
+            (Some(dialect), users) => Framing::of_dialect(item_size_max, dialect, users.is_some()),
+            // Text is where everything is refused until a client has authenticated there.
+            (None, Some(_)) => Framing::of_dialect(item_size_max, Dialect::Text, true),
+            (None, None) => Framing::new(item_size_max),
+        }
+    }
 }
 
 /// Something a client asked for that is not this floor's to do.
@@ -145,7 +171,7 @@ impl Engine {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        let session = Session::new(self.node.config.shard.item_size_max);
+        let session = Session::new(self.node.config.access.framing(self.node.config.shard.item_size_max));
         let last_active_ms = now.monotonic_ms;
         let connection = Connection { id, session, peer, last_active_ms, changed: false, queued: false };
         self.connections[index] = Some(Box::new(connection));
@@ -259,6 +285,7 @@ impl Engine {
     pub fn tick(&mut self, now: Now) -> bool {
         self.node.now = now;
         let unfinished = self.node.shard.tick(now);
+        self.resume_delayed();
         self.node.tick_watch();
         for index in 0..self.node.watchers.len() {
             self.pump_watcher(self.node.watchers[index]);
@@ -287,6 +314,23 @@ impl Engine {
                 let id = connection.id;
                 self.mark_changed(id);
             }
+        }
+    }
+
+    /// Goes on with the conversations whose delay is over.
+    fn resume_delayed(&mut self) {
+        let (now_ms, stopping) = (self.node.now.monotonic_ms, self.stopping);
+        let mut due = Vec::new();
+        self.node.delayed.retain(|&(until_ms, id)| {
+            let is_due = until_ms <= now_ms || stopping;
+            if is_due {
+                due.push(id);
+            }
+            !is_due
+        });
+        for id in due {
+            self.resume(id);
+            self.settle();
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Node {
     pub(super) now: Now,
     /// Conversations that have started something to go on with in this turn.
     pub(super) later: Vec<ConnectionId>,
+    /// Conversations whose reply is held back, and until when.
+    pub(super) delayed: Vec<(u64, ConnectionId)>,
     /// Letters of this core that are under way.
     pub(super) outstanding: usize,
     /// Who is told of single requests.
@@ -81,6 +83,7 @@ impl Node {
             ahead: LookAhead::new(),
             now,
             later: Vec::new(),
+            delayed: Vec::new(),
             outstanding: 0,
             observer: None,
             descriptor: 0,

@@ -20,6 +20,9 @@ pub struct Peer {
     pub local: SocketAddr,
 }
 
+/// The reply to `stats sizes` where sizes are not looked at.
+pub(super) const NO_SIZES: &[u8] = b"STAT sizes_status disabled\r\nEND\r\n";
+
 /// The reply to `stats`.
 pub(super) fn general(node: &Node, totals: &Totals) -> Vec<u8> {
     let mut text = Vec::with_capacity(4096);

@@ -37,6 +37,7 @@ fn core(id: u16) -> Engine {
         strict_order: false,
         flush_enabled: true,
         shutdown_enabled: false,
+        access: Access::default(),
         admin: AdminConfig::default(),
         idle_timeout_ms: Some(60_000),
         version: "test",

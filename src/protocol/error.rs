@@ -69,6 +69,16 @@ pub enum ProtocolError {
     MemoryLimitTooSmall,
     /// `cache_memlimit` in bytes instead of megabytes.
     MemoryLimitTooLarge,
+    /// Anything but authentication, before it.
+    Unauthenticated,
+    /// No user of this name and password.
+    AuthFailure,
+    /// Name and password longer than [`crate::limits::AUTH_TOKEN_LEN_MAX`].
+    AuthTokenTooLong,
+    /// No blank between name and password.
+    AuthTokenFormat,
+    /// Name and password not followed by CRLF.
+    AuthTermination,
 }
 
 impl ProtocolError {
@@ -107,6 +117,11 @@ impl ProtocolError {
             Self::TooManyWatchers => b"WATCHER_TOO_MANY log watcher limit reached\r\n",
             Self::NoTls => b"Error TLS not enabled\r\n",
             Self::MemoryLimitTooSmall => b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n",
+            Self::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
+            Self::AuthFailure => b"CLIENT_ERROR authentication failure\r\n",
+            Self::AuthTokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
+            Self::AuthTokenFormat => b"CLIENT_ERROR bad authentication token format\r\n",
+            Self::AuthTermination => b"CLIENT_ERROR bad command line termination\r\n",
             Self::MemoryLimitTooLarge => b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n",
         }
     }

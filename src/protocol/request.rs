@@ -2,6 +2,7 @@
 
 use crate::protocol::ProtocolError;
 use crate::protocol::admin::Admin;
+use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
@@ -36,6 +37,8 @@ pub enum Op {
         /// When the item is to die now.
         exptime: Exptime,
     },
+    /// A packet of the binary dialect, which is answered in that dialect.
+    Packet(ItemRequest),
 }
 
 /// How keys are looked up.

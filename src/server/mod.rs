@@ -31,8 +31,9 @@ use self::core::Core;
 use self::facts::Facts;
 use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
+use crate::auth::UserSource;
 use crate::config::Config;
-use crate::engine::{AdminConfig, EngineConfig};
+use crate::engine::{Access, AdminConfig, EngineConfig};
 use crate::memory::Budget;
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
@@ -89,8 +90,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a core for each in `config`, with its listeners; returns when all of them serve.
-    pub fn start(config: &Config, listeners: Vec<Vec<OwnedFd>>, hooks: Hooks) -> Result<Self, StartError> {
+    /// Starts a core for each in `config`, with its listeners; returns when all of them serve. `users` are those who may
+    /// talk to it, if not everybody.
+    pub fn start(
+        config: &Config,
+        listeners: Vec<Vec<OwnedFd>>,
+        users: Option<Arc<dyn UserSource>>,
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start(config.debug_time);
         let shared = Arc::new(Shared {
             connections: AtomicUsize::new(0),
@@ -106,7 +113,8 @@ impl Server {
         let Some(bells) = ends.first().map(|end| Arc::clone(end.bells())) else {
             return Err(StartError::new("no CPU to run on"));
         };
-        let engine = engine_config(config, &shared)?;
+        let access = Access { dialect: config.dialect, users };
+        let engine = engine_config(config, access, &shared)?;
         let (report, reports) = mpsc::channel();
         let mut cores = Vec::new();
         for ((core, listeners), end) in config.cores.iter().zip(listeners).zip(ends) {
@@ -185,7 +193,7 @@ async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io:
     }
 }
 
-fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
+fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
     let shards = u16::try_from(config.cores.len()).map_err(|_| StartError::new("too many cores"))?;
     let mut seed = [0; 16];
     getrandom(&mut seed)?;
@@ -206,6 +214,7 @@ fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, 
         strict_order: config.strict_order,
         flush_enabled: config.flush_enabled,
         shutdown_enabled: config.shutdown_enabled,
+        access,
         admin: AdminConfig {
             dump_enabled: config.dump_enabled,
             watch_enabled: config.watch_enabled,

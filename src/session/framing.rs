@@ -5,12 +5,20 @@
 //! memory of its own as it arrives, which becomes the item's. Whatever way the input is cut into reads, the frames are
 //! the same (`tests/split.rs`).
 
+mod binary;
+mod locked;
+
 use memchr::memchr;
 
 use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH};
+use crate::protocol::binary::REQUEST_MAGIC;
 use crate::protocol::meta::{FlagSet, MetaFlags, MetaRequest, Verb};
-use crate::protocol::{Op, Parsed, ProtocolError, Request, StoreHead, text};
+use crate::protocol::{Dialect, Op, Parsed, ProtocolError, Request, StoreHead, text};
 use crate::terms::Key;
+
+use binary::PacketFraming;
+pub use binary::{LargePacket, Packet};
+use locked::LockedFraming;
 
 /// One whole thing the client said.
 #[derive(Debug)]
@@ -35,6 +43,10 @@ pub enum Frame<'a> {
         /// Whether the client wants no reply, not even this one.
         noreply: bool,
     },
+    /// Something of the binary dialect.
+    Packet(Packet<'a>),
+    /// Who does not know the password yet has sent this for one: name and password.
+    Credentials(&'a [u8]),
     /// The conversation is over, without a word.
     Close,
 }
@@ -119,24 +131,30 @@ impl LargeValue {
     fn new(head: Head<'_>) -> Self {
         Self { value: Vec::new(), head: OwnedHead::new(head), missing: head.value_len() + 2 }
     }
+}
 
-    /// Takes what `input` holds of the value. Memory grows by a quarter of what has arrived, at least to hold `input`
-    /// and at most by what is missing, so that an announcement alone costs nothing.
-    fn collect(&mut self, input: &[u8]) -> usize {
-        let taken = self.missing.min(input.len());
-        let room = self.value.capacity() - self.value.len();
-        if room < taken {
-            let growth = (self.value.len() / 4).max(VALUE_GROWTH).max(taken).min(self.missing);
-            self.value.reserve_exact(growth);
-        }
-        self.value.extend_from_slice(&input[..taken]);
-        self.missing -= taken;
-        taken
+/// Takes what `input` holds of a value that `missing` bytes of are still to come. Memory grows by a quarter of what has
+/// arrived, at least to hold `input` and at most by what is missing, so that an announcement alone costs nothing.
+fn collect(value: &mut Vec<u8>, missing: &mut usize, input: &[u8]) -> usize {
+    let taken = (*missing).min(input.len());
+    let room = value.capacity() - value.len();
+    if room < taken {
+        let growth = (value.len() / 4).max(VALUE_GROWTH).max(taken).min(*missing);
+        value.reserve_exact(growth);
     }
+    value.extend_from_slice(&input[..taken]);
+    *missing -= taken;
+    taken
 }
 
 #[derive(Debug)]
 enum State {
+    /// Before the first byte, which decides about the dialect.
+    Start,
+    /// In the binary dialect.
+    Packets(PacketFraming),
+    /// In the text dialect, before the client has authenticated.
+    Locked(LockedFraming),
     /// At the start of a line.
     Line,
     /// Within a large value.
@@ -165,9 +183,36 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Values above `item_size_max` bytes are skipped.
+    /// Values above `item_size_max` bytes are skipped. The first byte decides about the dialect.
     pub const fn new(item_size_max: usize) -> Self {
-        Self { state: State::Line, scanned: 0, item_size_max }
+        Self { state: State::Start, scanned: 0, item_size_max }
+    }
+
+    /// Input of one dialect, whatever it begins with. If it is `locked`, nothing but authentication gets through until
+    /// [`Framing::unlock`].
+    pub const fn of_dialect(item_size_max: usize, dialect: Dialect, locked: bool) -> Self {
+        let state = match dialect {
+            Dialect::Text if locked => State::Locked(LockedFraming::new()),
+            Dialect::Text => State::Line,
+            Dialect::Binary => State::Packets(PacketFraming::new(locked)),
+        };
+        Self { state, scanned: 0, item_size_max }
+    }
+
+    /// The client has authenticated.
+    pub fn unlock(&mut self) {
+        match &mut self.state {
+            State::Locked(_) => self.state = State::Line,
+            State::Packets(packets) => packets.locked = false,
+            _ => {}
+        }
+    }
+
+    /// The client has to authenticate anew: it has tried to become somebody else. (The text dialect knows no such way.)
+    pub const fn lock(&mut self) {
+        if let State::Packets(packets) = &mut self.state {
+            packets.locked = true;
+        }
     }
 
     /// The first frame of `input` and the bytes used up, which the caller must not show again. Without a frame more
@@ -182,13 +227,19 @@ impl Framing {
 
     /// Whether the input may end here without cutting a request in two.
     pub const fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Line | State::Closed)
+        match &self.state {
+            State::Start | State::Line | State::Closed => true,
+            State::Packets(packets) => packets.is_between_requests(),
+            State::Locked(locked) => locked.is_between_requests(),
+            State::Value(_) | State::Skip { .. } | State::SkipLine => false,
+        }
     }
 
     /// Bytes of memory held for a value in progress.
     pub fn held(&self) -> usize {
         match &self.state {
             State::Value(large) => large.value.capacity(),
+            State::Packets(packets) => packets.held(),
             _ => 0,
         }
     }
@@ -280,6 +331,22 @@ impl Framing {
     fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
             State::Line => (0, None),
+            State::Packets(packets) => packets.next(input, self.item_size_max),
+            State::Start => match input.first() {
+                None => (0, None),
+                Some(&REQUEST_MAGIC) => {
+                    self.state = State::Packets(PacketFraming::new(false));
+                    self.unusual(input)
+                }
+                Some(_) => {
+                    self.state = State::Line;
+                    self.line(input)
+                }
+            },
+            State::Locked(locked) => match locked.next(input) {
+                (_, Some(Frame::Close)) => self.close(input),
+                other => other,
+            },
             State::Closed => (input.len(), None),
             State::SkipLine => match memchr(b'\n', input) {
                 Some(end) => {
@@ -289,7 +356,7 @@ impl Framing {
                 None => (input.len(), None),
             },
             State::Value(large) => {
-                let used = large.collect(input);
+                let used = collect(&mut large.value, &mut large.missing, input);
                 (used, (large.missing == 0).then(|| self.finish_value()))
             }
             State::Skip { bytes, .. } => {
@@ -358,6 +425,8 @@ mod tests {
                     Frame::StoreLarge(large) => format!("store {}", large.value.len()),
                     Frame::TooLarge(large) => format!("too large {:?}", large.noreply()),
                     Frame::Refused { error, .. } => format!("{error:?}"),
+                    Frame::Packet(packet) => panic!("lines, and no {packet:?}"),
+                    Frame::Credentials(_) => panic!("no password is needed"),
                     Frame::Close => "close".to_owned(),
                 });
                 pending.drain(..used);

@@ -1,5 +1,6 @@
 //! A request that all cores take part in.
 
+use crate::protocol::binary::Tag;
 use crate::session::letter::Totals;
 use crate::session::report::{Report, ReportKind};
 use crate::session::slots::SlotNumber;
@@ -20,6 +21,11 @@ pub enum GatherKind {
     ResetCounters,
     /// `cache_memlimit`, in bytes.
     MemoryLimit(usize),
+    /// No core: the reply, which is there already, is held back.
+    Delay {
+        /// Until this moment, in milliseconds of the monotonic clock.
+        until_ms: u64,
+    },
     /// `stats items`, or `stats sizes`, or `stats detail dump`.
     Report(ReportKind),
     /// `stats slabs`.
@@ -35,6 +41,8 @@ pub struct Gather {
     pub kind: GatherKind,
     /// Where the reply goes; `None` if nobody wants it.
     pub slot: Option<SlotNumber>,
+    /// Of a packet: what its responses repeat.
+    pub tag: Option<Tag>,
     /// Whether the letters have been made.
     pub started: bool,
     /// Answers still to come.
@@ -51,6 +59,6 @@ impl Gather {
     /// A gathering that has not started.
     pub fn new(kind: GatherKind, slot: Option<SlotNumber>) -> Box<Self> {
         let (totals, text) = (Totals::default(), Vec::new());
-        Box::new(Self { kind, slot, started: false, waiting: 0, totals, text, report: None })
+        Box::new(Self { kind, slot, tag: None, started: false, waiting: 0, totals, text, report: None })
     }
 }

@@ -51,6 +51,8 @@ pub struct Session {
     pub unsent: usize,
     /// The client will send nothing more.
     pub input_over: bool,
+    /// Attempts to authenticate that have failed.
+    pub failed_attempts: u8,
     /// No further request is run; the conversation ends when the replies to those before are sent.
     pub closing: bool,
 }
@@ -65,10 +67,10 @@ pub struct Fence {
 }
 
 impl Session {
-    /// A conversation at its start, in which values above `item_size_max` are refused.
-    pub fn new(item_size_max: usize) -> Self {
+    /// A conversation at its start, cut by `framing`.
+    pub fn new(framing: Framing) -> Self {
         Self {
-            framing: Framing::new(item_size_max),
+            framing,
             slots: Slots::default(),
             pending: Vec::new(),
             outstanding: 0,
@@ -81,6 +83,7 @@ impl Session {
             watch: None,
             unsent: 0,
             input_over: false,
+            failed_attempts: 0,
             closing: false,
         }
     }

@@ -20,11 +20,15 @@ mod differences;
 mod driver;
 mod driver_session;
 mod driver_tcp;
+mod packets;
 mod talk;
 mod transcript;
 
 mod admin;
 mod arithmetic;
+mod authentication;
+mod binary;
+mod binary_errors;
 mod cas;
 mod dumps;
 mod errors_and_limits;
@@ -47,7 +51,8 @@ macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
             suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
-                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch);
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch
+                binary binary_errors authentication);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringcached::engine::{AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::engine::{Access, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
 use ringcached::memory::Budget;
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
@@ -54,6 +54,7 @@ pub(crate) fn config() -> EngineConfig {
         strict_order: false,
         flush_enabled: true,
         shutdown_enabled: false,
+        access: Access::default(),
         admin: AdminConfig::default(),
         idle_timeout_ms: None,
         version: "1.6.45-ringcached-test",

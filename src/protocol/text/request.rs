@@ -50,6 +50,23 @@ pub fn parse(raw: &[u8]) -> Parsed<'_> {
     }
 }
 
+/// The length of the name and password that a line announces, given with its end: `set`, three words that mean nothing
+/// here, and the length (PROTOCOL §9). `None` is no attempt to authenticate.
+pub fn parse_authentication(line: &[u8]) -> Option<usize> {
+    let mut tokens = Tokens(line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line)));
+    if tokens.next()? != b"set" {
+        return None;
+    }
+    let len = parse_u64(tokens.nth(3)?).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX)?;
+    usize::try_from(len).ok()
+}
+
+/// Name and password in what an attempt to authenticate sends: two words.
+pub fn parse_credentials(token: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut tokens = Tokens(token);
+    Some((tokens.next()?, tokens.next()?))
+}
+
 /// Whether a line without an end may be a long `get` (PROTOCOL §1): blanks, then `get ` or `gets `.
 pub fn may_grow(line: &[u8]) -> bool {
     let blanks = line.iter().take(crate::limits::LEADING_BLANKS_MAX).take_while(|&&byte| byte == b' ').count();
@@ -71,7 +88,7 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
                 None => refused(ProtocolError::BadLine, noreply),
             }
         }
-        b"stats" => stats(rest),
+        b"stats" => parse_statistics(rest),
         b"cache_memlimit" => cache_memory_limit(rest),
         b"shutdown" => match first_token(rest) {
             b"" => Parsed::Request(Request::Shutdown(ShutdownMode::Normal)),
@@ -122,6 +139,8 @@ fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
     let (Some(key), Some(flags), Some(exptime), Some(bytes), false) = (key, flags, exptime, bytes, cas_missing) else {
         return refused(ProtocolError::BadLine, noreply);
     };
+    // The last word counts, also where it stands for something else that it is not.
+    let noreply = noreply || bytes == b"noreply" || cas == Some(b"noreply");
     // Only a legal length tells how much follows; without one nothing can be skipped (PROTOCOL §15).
     let Some(value_len) = parse_u64(bytes).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX) else {
         return refused(ProtocolError::BadLine, noreply);
@@ -156,7 +175,8 @@ fn delete(rest: &[u8]) -> Parsed<'_> {
 fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, delta) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    // The last word counts, also where it stands for the delta.
+    let noreply = ends_in_noreply(tokens.0) || delta == Some(b"noreply");
     let (Some(key), Some(delta)) = (key.and_then(Key::new), delta) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -169,7 +189,7 @@ fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
 fn touch(rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, exptime) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    let noreply = ends_in_noreply(tokens.0) || exptime == Some(b"noreply");
     let (Some(key), Some(exptime)) = (key.and_then(Key::new), exptime) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -191,7 +211,8 @@ fn flush_all(rest: &[u8]) -> Parsed<'_> {
     }
 }
 
-fn stats(rest: &[u8]) -> Parsed<'_> {
+/// What `stats` with these arguments asks for.
+pub fn parse_statistics(rest: &[u8]) -> Parsed<'_> {
     let (word, arguments) = split_token(trim_blanks(rest));
     let report = match word {
         b"" => StatsReport::General,
@@ -265,6 +286,11 @@ mod tests {
 
     #[test]
     fn noreply_is_the_last_token_only() {
+        // Also where it stands for something that it is not.
+        for line in ["incr k noreply\r\n", "touch k noreply\r\n", "set k 0 0 noreply\r\n"] {
+            assert!(error_of(line).is_some_and(|(_, noreply)| noreply), "{line}");
+        }
+        assert_eq!(error_of("touch noreply\r\n"), Some((ProtocolError::BadLine, false)));
         assert_eq!(error_of("incr k x noreply\r\n"), Some((ProtocolError::InvalidDelta, true)));
         assert_eq!(error_of("incr k x noreply y\r\n"), Some((ProtocolError::InvalidDelta, false)));
         assert!(matches!(parse(b"get noreply\r\n"), Parsed::Request(Request::Retrieve(..))));
