@@ -33,6 +33,24 @@ pub const MULTIGET_WINDOW_KEYS: usize = 64;
 /// Requests, or keys of a multi-get, that a connection runs before others get their turn (`-R` changes it).
 pub const REQUESTS_PER_TURN: usize = 512;
 
+/// Datagrams of a reply are at most this long, header included (PROTOCOL §8).
+pub const UDP_DATAGRAM_LEN_MAX: usize = 1400;
+/// The reply to one datagram, all its own datagrams together and without their headers (`-o udp_reply_max`).
+pub const UDP_REPLY_MAX: usize = 64 << 10;
+/// What `-o udp_reply_max` may be.
+pub const UDP_REPLY_MAX_RANGE: std::ops::RangeInclusive<usize> = 1392..=1 << 20;
+/// Datagrams that one core answers at a time; more wait in their buffers, and then in the kernel.
+pub const UDP_CONVERSATIONS_MAX: usize = 128;
+/// A datagram that is not answered within this many milliseconds never is.
+pub const UDP_CONVERSATION_MS_MAX: u64 = 2000;
+
+/// A TLS handshake must be over after this many milliseconds.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Ciphertext of one connection that waits for the rest of its record, or of its handshake message.
+pub const TLS_INPUT_MAX: usize = 96 << 10;
+/// Plaintext that is encrypted for one connection at a time; the rest waits until that is sent.
+pub const TLS_OUTPUT_MAX: usize = 256 << 10;
+
 /// Keys whose items are brought near the CPU together before the first of them is looked up.
 pub const LOOK_AHEAD_KEYS: usize = 16;
 
@@ -63,6 +81,11 @@ const _: () = {
         MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
         "a window's letters fit what a connection may post"
     );
+    assert!(
+        UDP_REPLY_MAX_RANGE.end().div_ceil(UDP_DATAGRAM_LEN_MAX - 8) <= u16::MAX as usize,
+        "a total fits its field"
+    );
+    assert!(TLS_INPUT_MAX > 16 << 10 && TLS_OUTPUT_MAX > 16 << 10, "a record of TLS is whole");
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
 };

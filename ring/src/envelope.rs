@@ -74,7 +74,7 @@ impl Letter {
         opcode::SendMsg::new(Fd(fd.as_raw_fd()), &raw const self.header).flags(flags.cast_unsigned()).build()
     }
 
-    pub(crate) fn into_bytes(self: Box<Letter>) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }
@@ -84,8 +84,13 @@ fn no_header() -> libc::msghdr {
     unsafe { mem::zeroed() }
 }
 
-const FAMILY_V4: u16 = libc::AF_INET as u16;
-const FAMILY_V6: u16 = libc::AF_INET6 as u16;
+const FAMILY_V4: libc::sa_family_t = family(libc::AF_INET);
+const FAMILY_V6: libc::sa_family_t = family(libc::AF_INET6);
+
+#[expect(clippy::cast_possible_truncation, reason = "families are numbered below 50")]
+const fn family(number: i32) -> libc::sa_family_t {
+    number.cast_unsigned() as libc::sa_family_t
+}
 
 /// A `sockaddr_in` (family, port, address, eight zeroes) or a `sockaddr_in6` (family, port, flow, address, scope).
 fn write_name(address: SocketAddr) -> ([u8; NAME_LEN], usize) {

@@ -33,13 +33,13 @@ impl Signals {
         Ok(Self(set))
     }
 
-    /// Waits until the server shall end. `SIGHUP` is only noted: there is no file to read again.
-    pub fn wait(&self) -> nix::Result<Stop> {
+    /// Waits until the server shall end. At each `SIGHUP` it calls `read_again`.
+    pub fn wait(&self, mut read_again: impl FnMut()) -> nix::Result<Stop> {
         loop {
             match self.next()? {
                 Signal::SIGTERM => return Ok(Stop::Terminate),
                 Signal::SIGUSR1 => return Ok(Stop::Graceful),
-                Signal::SIGHUP => tracing::info!("SIGHUP: nothing to read again"),
+                Signal::SIGHUP => read_again(),
                 _ => return Ok(Stop::Interrupt),
             }
         }
@@ -68,6 +68,13 @@ impl Signals {
                 other => return other,
             }
         }
+    }
+}
+
+/// Asks the main thread to read all files again, from any thread: what the command `refresh_certs` does.
+pub fn request_read_again() {
+    if let Err(error) = kill(Pid::this(), Signal::SIGHUP) {
+        tracing::error!("cannot signal the main thread: {error}");
     }
 }
 
@@ -105,10 +112,12 @@ mod tests {
             [(Signal::SIGTERM, Stop::Terminate), (Signal::SIGUSR1, Stop::Graceful), (Signal::SIGINT, Stop::Interrupt)]
         {
             raise(signal).unwrap();
-            assert_eq!(signals.wait(), Ok(stop));
+            assert_eq!(signals.wait(|| panic!("nobody asked")), Ok(stop));
         }
         raise(Signal::SIGHUP).unwrap();
         raise(Signal::SIGTERM).unwrap();
-        assert_eq!(signals.wait(), Ok(Stop::Terminate), "SIGHUP stops nothing");
+        let mut calls = 0;
+        assert_eq!(signals.wait(|| calls += 1), Ok(Stop::Terminate), "SIGHUP stops nothing");
+        assert_eq!(calls, 1);
     }
 }

@@ -174,6 +174,13 @@ impl Conversation<'_> {
                 Ok(bytes) => self.gather(GatherKind::MemoryLimit(bytes), noreply),
                 Err(_) => self.refuse(ProtocolError::MemoryLimitTooLarge, noreply),
             },
+            Request::RefreshCertificates => {
+                if self.node.config.has_tls {
+                    self.gather(GatherKind::Certificates, false);
+                } else {
+                    self.refuse(ProtocolError::TlsNotEnabled, false);
+                }
+            }
             Request::Shutdown(mode) => {
                 if self.node.config.shutdown_enabled {
                     self.node.effects.push(Effect::Shutdown(mode));
@@ -363,6 +370,13 @@ impl Conversation<'_> {
                 return;
             }
             let (task, to) = match gather.kind {
+                GatherKind::Certificates => {
+                    gather.started = true;
+                    gather.waiting = 1;
+                    self.node.effects.push(Effect::RefreshCertificates(self.id));
+                    self.session.gather = Some(gather);
+                    return;
+                }
                 GatherKind::StampFlush(delay) => (Task::StampFlush(delay), 0..1),
                 GatherKind::Flush(order) => (Task::Flush(order), 0..self.node.routing.shards()),
                 GatherKind::Totals => (Task::Totals, 0..self.node.routing.shards()),
@@ -386,6 +400,7 @@ impl Conversation<'_> {
         let text = match gather.kind {
             GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) => response::OK.to_vec(),
             GatherKind::ResetCounters => response::RESET.to_vec(),
+            GatherKind::Certificates => gather.text.clone(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
         };

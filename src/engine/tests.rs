@@ -36,6 +36,7 @@ fn core(id: u16) -> Engine {
         flush_enabled: true,
         shutdown_enabled: false,
         idle_timeout_ms: Some(60_000),
+        has_tls: false,
         version: "test",
         settings: Vec::new(),
         listeners: Vec::new(),
@@ -47,8 +48,8 @@ fn core(id: u16) -> Engine {
 /// Core 0 with a client, and core 1.
 fn cores_and_client() -> (Engine, Engine) {
     let mut home = core(0);
-    let address = ([127, 0, 0, 1], 11211).into();
-    home.open(CLIENT, Peer { descriptor: 3, remote: address, local: address }, NOW);
+    let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
+    home.open(CLIENT, Peer { descriptor: 3, remote: address.clone(), local: address }, NOW);
     (home, core(1))
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod output;
 mod request;
 pub mod text;
+pub mod udp;
 
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};

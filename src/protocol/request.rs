@@ -86,6 +86,8 @@ pub enum Request<'a> {
         /// Whether the client wants no reply.
         noreply: bool,
     },
+    /// `refresh_certs`.
+    RefreshCertificates,
     /// `shutdown`.
     Shutdown(ShutdownMode),
     /// `quit`.

@@ -17,6 +17,8 @@ pub enum GatherKind {
     Connections,
     /// `stats reset`.
     ResetCounters,
+    /// `refresh_certs`: asks the world, and no core.
+    Certificates,
     /// `cache_memlimit`, in bytes.
     MemoryLimit(usize),
 }

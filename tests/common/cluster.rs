@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringcached::engine::{Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::engine::{Address, Engine, EngineConfig, FactSource, Outgoing, Peer};
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
 use ringcached::session::letter::{ConnectionId, Letter};
@@ -53,6 +53,7 @@ pub(crate) fn config() -> EngineConfig {
         flush_enabled: true,
         shutdown_enabled: false,
         idle_timeout_ms: None,
+        has_tls: false,
         version: "1.6.45-ringcached-test",
         settings: vec![("maxbytes", "0".to_owned()), ("verbosity", "0".to_owned())],
         listeners: Vec::new(),
@@ -103,8 +104,8 @@ impl Cluster {
     pub(crate) fn connect(&mut self, core: usize) -> Client {
         let id = ConnectionId { index: self.next_index[core], generation: 0 };
         self.next_index[core] += 1;
-        let address = ([127, 0, 0, 1], 11211).into();
-        self.engines[core].open(id, Peer { descriptor: 3, remote: address, local: address }, self.now);
+        let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
+        self.engines[core].open(id, Peer { descriptor: 3, remote: address.clone(), local: address }, self.now);
         Client { core, id }
     }
 
