@@ -34,11 +34,12 @@ mod pipelining;
 mod retrieval;
 mod storage;
 mod touch_gat;
+mod udp;
 
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
-            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin);
+            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin udp);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {
@@ -54,6 +55,8 @@ suite! {
     session4 = Session4,
     tcp1 = Tcp1,
     tcp4 = Tcp4,
+    unix4 = Unix4,
+    tls4 = Tls4,
 }
 
 // Needs Debian's memcached, which `scripts/conformance` installs.
