@@ -46,8 +46,6 @@ pub const UDP_CONVERSATION_MS_MAX: u64 = 2000;
 
 /// A TLS handshake must be over after this many milliseconds.
 pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
-/// Ciphertext of one connection that waits for the rest of its record, or of its handshake message.
-pub const TLS_INPUT_MAX: usize = 96 << 10;
 /// Plaintext that is encrypted for one connection at a time; the rest waits until that is sent.
 pub const TLS_OUTPUT_MAX: usize = 256 << 10;
 
@@ -85,7 +83,7 @@ const _: () = {
         UDP_REPLY_MAX_RANGE.end().div_ceil(UDP_DATAGRAM_LEN_MAX - 8) <= u16::MAX as usize,
         "a total fits its field"
     );
-    assert!(TLS_INPUT_MAX > 16 << 10 && TLS_OUTPUT_MAX > 16 << 10, "a record of TLS is whole");
+    assert!(TLS_OUTPUT_MAX >= 16 << 10, "a record of TLS is whole");
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
 };

@@ -26,6 +26,11 @@ const REFUSED: &str = "< CLIENT_ERROR bad command line format";
 
 const DIFFERENCES: &[Difference] = &[
     Difference {
+        cases: &["udp/what is no request is not answered", "udp/a reply that nobody wants is no datagram"],
+        deviation: Deviation::Skip,
+        reason: "1.6.18 refuses a value that is cut off, and sends empty replies",
+    },
+    Difference {
         cases: &[
             "udp/the replies to all requests of a datagram are one message",
             "udp/a reply beyond the limit is an error",
