@@ -8,7 +8,7 @@ use std::fmt::Write;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use ringcached::limits::LOOK_AHEAD_KEYS;
-use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, Value};
+use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest, Value};
 use ringcached::terms::{Deadline, Flags, Key, KeyHash, Now, ShardId, StoreMode};
 
 fn main() {
@@ -63,7 +63,10 @@ impl Full {
     fn set(&mut self, number: usize) -> StoreOutcome {
         let hash = self.key(number).1;
         let key = Key::new(self.name.as_bytes()).unwrap();
-        self.shard.store(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(&VALUE), NOW)
+        self.shard.store(
+            StoreRequest::new(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(&VALUE)),
+            NOW,
+        )
     }
 
     fn get(&mut self, number: usize) -> usize {

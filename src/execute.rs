@@ -1,11 +1,21 @@
 //! A request changes a shard and writes its reply. Every change of a shard by a client passes through here, on the
 //! shard's own core, whether the request was made there or came by letter.
+//!
+//! What all dialects do alike, and what is counted of it, are the steps ([`Executor::look_up`] and those below it). A
+//! dialect decides which step a request takes and writes what came of it: the classic text dialect in this file,
+//! the binary one in `execute/binary.rs`.
+
+mod binary;
+
+pub mod meta;
 
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
-use crate::store::{ArithmeticOutcome, Incoming, Item, Lookup, Shard, StoreOutcome, Value};
-use crate::terms::{Arithmetic, Deadline, Key, KeyHash, Now, StoreMode};
+use crate::store::{
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, StoreOutcome, StoreRequest, Value,
+};
+use crate::terms::{CasUnique, Deadline, Exptime, Key, KeyHash, Now, StoreMode};
 
 /// A shard with all that a request on it needs.
 #[derive(Debug)]
@@ -29,26 +39,20 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
-                let outcome = self.shard.store(mode, key, hash, flags, deadline, value, self.now);
-                out.put(self.stored(mode, outcome));
+                let outcome = self.store(StoreRequest::new(mode, key, hash, flags, deadline, value));
+                out.put(stored(mode, outcome));
             }
             Op::RefuseTooLarge => {
-                self.counters.store_too_large += 1;
-                self.shard.refuse_too_large(key, hash, self.now);
+                self.refuse_too_large(key, hash);
                 out.put(response::TOO_LARGE);
             }
-            Op::Delete => {
-                if self.shard.delete(key, hash, self.now) {
-                    self.counters.delete_hits += 1;
-                    out.put(response::DELETED);
-                } else {
-                    self.counters.delete_misses += 1;
-                    out.put(response::NOT_FOUND);
-                }
-            }
+            Op::Delete => out.put(match self.delete(key, hash, None) {
+                Deleted::Done => response::DELETED,
+                Deleted::NotFound | Deleted::Exists => response::NOT_FOUND,
+            }),
             Op::Arithmetic { direction, delta } => {
-                let outcome = self.shard.arithmetic(key, hash, direction, delta, self.now);
-                self.computed(direction, outcome, out);
+                let outcome = self.compute(ArithmeticRequest::new(key, hash, direction, delta));
+                computed(outcome, out);
             }
             Op::Touch { exptime } => {
                 self.counters.cmd_touch += 1;
@@ -60,14 +64,23 @@ impl Executor<'_> {
                     out.put(response::NOT_FOUND);
                 }
             }
+            Op::Packet(request) => self.packet(&request, key, hash, value, out),
         }
     }
 
     /// Looks up one key and writes its part of the reply: the value's line, the value and its end, or nothing.
     #[inline]
     pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: KeyHash, out: &mut Output) {
+        if let Some(item) = self.look_up(retrieval.touch, key, hash) {
+            write_item(key, &item, retrieval.with_cas, out);
+        }
+    }
+
+    /// Looks up one key, and gives a hit a new expiry if there is one.
+    #[inline]
+    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash) -> Option<Item<'_>> {
         let counters = &mut *self.counters;
-        let (lookup, hits, misses) = match retrieval.touch {
+        let (lookup, hits, misses) = match touch {
             None => {
                 counters.cmd_get += 1;
                 (self.shard.get(key, hash, self.now), &mut counters.get_hits, &mut counters.get_misses)
@@ -82,70 +95,117 @@ impl Executor<'_> {
         match lookup {
             Lookup::Hit(item) => {
                 *hits += 1;
-                write_item(key, &item, retrieval.with_cas, out);
-                return;
+                return Some(item);
             }
             Lookup::Miss => {}
             Lookup::Expired => counters.get_expired += 1,
             Lookup::Flushed => counters.get_flushed += 1,
         }
         *misses += 1;
+        None
     }
 
-    /// Counts a storage request and gives its reply.
-    fn stored(&mut self, mode: StoreMode, outcome: StoreOutcome) -> &'static [u8] {
+    fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {
+        let is_cas = matches!(request.mode, StoreMode::Cas(_));
+        let outcome = self.shard.store(request, self.now);
+        self.count_store(is_cas, outcome);
+        outcome
+    }
+
+    /// Counts a storage request, which compared versions or not.
+    fn count_store(&mut self, is_cas: bool, outcome: StoreOutcome) {
         let counters = &mut *self.counters;
         counters.cmd_set += 1;
-        if let StoreMode::Cas(_) = mode {
-            match outcome {
-                StoreOutcome::Stored(_) => counters.cas_hits += 1,
-                StoreOutcome::Exists => counters.cas_badval += 1,
-                StoreOutcome::NotFound => counters.cas_misses += 1,
-                _ => {}
-            }
-        }
         match outcome {
-            StoreOutcome::Stored(_) => response::STORED,
-            StoreOutcome::NotStored => response::NOT_STORED,
-            StoreOutcome::Exists => response::EXISTS,
-            StoreOutcome::NotFound => response::NOT_FOUND,
-            StoreOutcome::TooLarge => {
-                counters.store_too_large += 1;
-                match mode {
-                    // As memcached answers, which keeps the old value too.
-                    StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
-                    _ => response::TOO_LARGE,
-                }
-            }
-            StoreOutcome::OutOfMemory => {
-                counters.store_no_memory += 1;
-                response::OUT_OF_MEMORY
-            }
+            StoreOutcome::Stored { .. } if is_cas => counters.cas_hits += 1,
+            StoreOutcome::Exists if is_cas => counters.cas_badval += 1,
+            StoreOutcome::NotFound if is_cas => counters.cas_misses += 1,
+            StoreOutcome::TooLarge => counters.store_too_large += 1,
+            StoreOutcome::OutOfMemory => counters.store_no_memory += 1,
+            _ => {}
         }
     }
 
-    /// Counts an `incr` or `decr` and writes its reply.
-    fn computed(&mut self, direction: Arithmetic, outcome: ArithmeticOutcome, out: &mut Output) {
-        let counters = &mut *self.counters;
-        let (hits, misses) = match direction {
-            Arithmetic::Increment => (&mut counters.incr_hits, &mut counters.incr_misses),
-            Arithmetic::Decrement => (&mut counters.decr_hits, &mut counters.decr_misses),
+    /// A `set` announced a value that is too large for any item: the old item goes (PROTOCOL §2).
+    fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash) {
+        self.counters.store_too_large += 1;
+        self.shard.refuse_too_large(key, hash, self.now);
+    }
+
+    /// Deletes an item, of this version if one is given.
+    fn delete(&mut self, key: Key<'_>, hash: KeyHash, compare: Option<CasUnique>) -> Deleted {
+        let is_deleted = match compare {
+            None => self.shard.delete(key, hash, self.now),
+            Some(wanted) => match self.shard.find(key, hash, self.now) {
+                Search::Hit(found) if self.shard.item(found, self.now).cas == wanted => {
+                    self.shard.remove(found);
+                    true
+                }
+                Search::Hit(_) => return Deleted::Exists,
+                _ => false,
+            },
         };
-        match outcome {
-            ArithmeticOutcome::Value(number, _) => {
-                *hits += 1;
-                out.write(|buffer| response::write_number(buffer, number));
-            }
-            ArithmeticOutcome::NotFound => {
-                *misses += 1;
-                out.put(response::NOT_FOUND);
-            }
-            ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
-            ArithmeticOutcome::OutOfMemory => {
-                counters.store_no_memory += 1;
-                out.put(response::OUT_OF_MEMORY);
-            }
+        if is_deleted {
+            self.counters.delete_hits += 1;
+            Deleted::Done
+        } else {
+            self.counters.delete_misses += 1;
+            Deleted::NotFound
         }
+    }
+
+    fn compute(&mut self, request: ArithmeticRequest<'_>) -> ArithmeticOutcome {
+        let direction = request.direction;
+        let outcome = self.shard.arithmetic(request, self.now);
+        let (hits, misses) = self.arithmetic_counters(direction);
+        match outcome {
+            ArithmeticOutcome::Value { .. } => *hits += 1,
+            ArithmeticOutcome::NotFound => *misses += 1,
+            ArithmeticOutcome::OutOfMemory => self.counters.store_no_memory += 1,
+            // memcached counts none of these either.
+            ArithmeticOutcome::Created { .. } | ArithmeticOutcome::Exists | ArithmeticOutcome::NonNumeric => {}
+        }
+        outcome
+    }
+}
+
+/// What became of a deletion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deleted {
+    /// The item is gone.
+    Done,
+    /// There was none.
+    NotFound,
+    /// It has another version, and stays.
+    Exists,
+}
+
+/// The reply to a storage request.
+const fn stored(mode: StoreMode, outcome: StoreOutcome) -> &'static [u8] {
+    match outcome {
+        StoreOutcome::Stored { .. } => response::STORED,
+        StoreOutcome::NotStored => response::NOT_STORED,
+        StoreOutcome::Exists => response::EXISTS,
+        StoreOutcome::NotFound => response::NOT_FOUND,
+        StoreOutcome::TooLarge => match mode {
+            // As memcached answers, which keeps the old value too.
+            StoreMode::Append | StoreMode::Prepend => response::NOT_STORED,
+            _ => response::TOO_LARGE,
+        },
+        StoreOutcome::OutOfMemory => response::OUT_OF_MEMORY,
+    }
+}
+
+/// Writes the reply to `incr` or `decr`.
+fn computed(outcome: ArithmeticOutcome, out: &mut Output) {
+    match outcome {
+        ArithmeticOutcome::Value { number, .. } | ArithmeticOutcome::Created { number, .. } => {
+            out.write(|buffer| response::write_number(buffer, number));
+        }
+        // No version is asked for here, so there is none to differ.
+        ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => out.put(response::NOT_FOUND),
+        ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
+        ArithmeticOutcome::OutOfMemory => out.put(response::OUT_OF_MEMORY),
     }
 }
 

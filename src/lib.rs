@@ -5,7 +5,7 @@
 //!
 //! 0. words and numbers: [`terms`], [`limits`], [`metrics`]
 //! 1. pure parts that never import each other: [`protocol`] (bytes to requests and back), [`store`] (one core's
-//!    items), [`routing`] (which core owns a key)
+//!    items), [`routing`] (which core owns a key), [`auth`] (who may talk to the server)
 //! 2. the meaning: [`execute`] (a request changes a shard), [`session`] (one conversation), [`engine`] (all of one
 //!    core: sessions, shard, letters), all without sockets, clocks or threads
 //! 3. the world: [`config`], [`server`] (the data plane, one executor per core), [`control`] (everything else)
@@ -17,6 +17,7 @@ pub mod limits;
 pub mod metrics;
 pub mod terms;
 
+pub mod auth;
 pub mod protocol;
 pub mod routing;
 pub mod store;

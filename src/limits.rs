@@ -5,8 +5,15 @@
 pub const KEY_LEN_MAX: usize = 250;
 /// Largest `<bytes>` a storage line may announce (PROTOCOL §3).
 pub const VALUE_LEN_ANNOUNCED_MAX: u64 = 2_147_483_645;
+/// Largest body that the header of a binary packet may announce (PROTOCOL §7).
+pub const PACKET_BODY_LEN_MAX: usize = 1 << 30;
 /// Exptimes up to this are relative (PROTOCOL §2): 30 days.
 pub const EXPTIME_RELATIVE_MAX_S: i64 = 2_592_000;
+
+/// Most words of a meta line, command and key included (PROTOCOL §4).
+pub const META_TOKENS_MAX: usize = 20;
+/// Longest opaque of a meta request, without its letter (PROTOCOL §4).
+pub const META_OPAQUE_LEN_MAX: usize = 31;
 
 /// A line this long without an end closes the connection, unless it is a `get` or `gets` (PROTOCOL §1).
 pub const LINE_LEN_MAX: usize = 2048;
@@ -14,6 +21,19 @@ pub const LINE_LEN_MAX: usize = 2048;
 pub const GET_LINE_LEN_MAX: usize = 8 << 20;
 /// Leading blanks looked through for `get ` and `gets ` in a line without an end (PROTOCOL §1).
 pub const LEADING_BLANKS_MAX: usize = 100;
+
+/// Longest name and password that an unauthenticated client may send, or message of a SASL mechanism (PROTOCOL §9).
+pub const AUTH_TOKEN_LEN_MAX: usize = 16 << 10;
+
+/// Longest name, and longest password, of a user.
+pub const AUTH_NAME_LEN_MAX: usize = 255;
+/// Most users of a password file: each attempt to authenticate is compared with all of them.
+pub const AUTH_USERS_MAX: usize = 256;
+/// The first failed attempt to authenticate of a connection is answered after this many milliseconds, each further one
+/// after twice as many...
+pub const AUTH_DELAY_MIN_MS: u64 = 100;
+/// ... up to this.
+pub const AUTH_DELAY_MAX_MS: u64 = 2000;
 
 /// From this size up a value lives in memory of its own and is sent without a copy.
 pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
@@ -84,6 +104,8 @@ const _: () = {
         "a total fits its field"
     );
     assert!(TLS_OUTPUT_MAX >= 16 << 10, "a record of TLS is whole");
+    assert!(LINE_LEN_MAX <= u16::MAX as usize, "the flags of a meta line fit what a letter says of them");
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
+    assert!(AUTH_NAME_LEN_MAX <= u8::MAX as usize, "a name's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
 };

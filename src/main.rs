@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use ringcached::auth::UserSource;
 use ringcached::config::{self, Config, Machine, Request, TlsOptions};
 use ringcached::control::signals::{Signals, Stop, request_read_again, request_stop};
+use ringcached::control::users::UserFile;
 use ringcached::control::{certificates, log};
 use ringcached::protocol::ShutdownMode;
 use ringcached::server::startup::{self, StartError, Started};
@@ -39,6 +42,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// `SIGHUP`: reads again what may have changed.
+fn reload(users: Option<&UserFile>) {
+    match users.map(UserFile::reload) {
+        None => tracing::info!("SIGHUP: nothing to read again"),
+        Some(Ok(())) => tracing::info!("SIGHUP: the password file is read again"),
+        Some(Err(error)) => tracing::error!("SIGHUP: the users stay as they were: {error}"),
+    }
+}
+
 fn refuse(error: &dyn Error) -> ExitCode {
     // Not eprintln, which panics where standard error is closed.
     let _ = writeln!(std::io::stderr(), "{error}");
@@ -48,18 +60,21 @@ fn refuse(error: &dyn Error) -> ExitCode {
 fn run(mut config: Config) -> Result<(), Box<dyn Error>> {
     let signals = Signals::block()?;
     let tls = config.tls.as_ref().map(certificates::load).transpose().map_err(StartError::new)?;
+    let users = config.password_file.clone().map(UserFile::open).transpose()?.map(Arc::new);
     let mut started = startup::start(&mut config)?;
     log::start(config.verbosity.into());
     for notice in &config.notices {
         tracing::info!("{notice}");
     }
-    let mut server = Server::start(&config, std::mem::take(&mut started.doors), tls, HOOKS)?;
+    let source = users.clone().map(|users| users as Arc<dyn UserSource>);
+    let mut server = Server::start(&config, std::mem::take(&mut started.doors), source, tls, HOOKS)?;
     announce(&config, &started);
     let stop = signals.wait(|| {
         if let Some(options) = &config.tls {
             server.refreshed(read_certificates(options));
-        } else {
-            tracing::info!("SIGHUP: nothing to read again");
+        }
+        if users.is_some() || config.tls.is_none() {
+            reload(users.as_deref());
         }
     })?;
     tracing::info!("stopping: {stop:?}");

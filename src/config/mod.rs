@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use nix::unistd::{Gid, Uid, User};
 
 use crate::limits::{ITEM_SIZE_MAX_RANGE, MEMORY_PER_CORE_MIN, REQUESTS_PER_TURN, SHARDS_MAX, UDP_REPLY_MAX};
+use crate::protocol::Dialect;
 use crate::terms::ShardId;
 
 mod address;
@@ -21,7 +22,7 @@ mod suboptions;
 mod tls;
 mod value;
 
-pub use address::{ClientCertificate, Listen, Security};
+pub use address::{ClientCertificate, Listen, Manner, Security};
 pub use network::{Network, UnixSocket};
 pub use tls::{KeyFormat, TlsOptions};
 pub use value::ConfigError;
@@ -92,6 +93,11 @@ pub struct Config {
     pub flush_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
+    /// The dialect of all connections (`-B`, `-Y`, `-S`); `None` lets the first byte of each decide.
+    pub dialect: Option<Dialect>,
+    /// The file of those who may talk to the server (`-Y`, or with `-S` the environment's `MEMCACHED_SASL_PWDB`),
+    /// absolute; `None` lets everybody.
+    pub password_file: Option<PathBuf>,
     /// Whether dumps of keys would be allowed (`-X`).
     pub dump_enabled: bool,
     /// Whether `watch` would be allowed (`-W`).
@@ -137,16 +143,20 @@ pub struct Machine {
     pub is_root: bool,
     /// The environment's `MEMCACHED_PORT_FILENAME`.
     pub port_file: Option<PathBuf>,
+    /// The environment's `MEMCACHED_SASL_PWDB`.
+    pub sasl_file: Option<PathBuf>,
 }
 
 impl Machine {
     /// This machine, as this process sees it.
     pub fn here() -> Self {
         let cpus = core_affinity::get_core_ids().unwrap_or_default();
+        let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         Self {
             cpus: cpus.into_iter().map(|cpu| cpu.id).collect(),
             is_root: Uid::effective().is_root(),
-            port_file: std::env::var_os("MEMCACHED_PORT_FILENAME").filter(|name| !name.is_empty()).map(PathBuf::from),
+            port_file: path("MEMCACHED_PORT_FILENAME"),
+            sasl_file: path("MEMCACHED_SASL_PWDB"),
         }
     }
 }
@@ -190,15 +200,23 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         return Err(ConfigError::not_built(option, what));
     }
     let mut notices = Vec::new();
+    let (dialect, password_file) = access(options, machine, &mut notices)?;
     check_accepted(options, &mut notices)?;
     let mut extended = Extended::default();
     for list in &options.extended {
         suboptions::parse(list, &mut extended, &mut notices)?;
     }
     let (tls, security) = tls::tls(options, std::mem::take(&mut extended.tls), &mut notices)?;
-    let network = network::network(options, &extended, security, &mut notices)?;
-    let securities = network.listen.iter().map(|listen| (listen.name.as_str(), listen.security));
+    let manner = Manner { security, dialect };
+    let network = network::network(options, &extended, manner, &mut notices)?;
+    let securities = network.listen.iter().map(|listen| (listen.name.as_str(), listen.manner.security));
     tls::check_prefixes(securities, tls.as_ref())?;
+    if let (Some(_), Some(other)) =
+        (&password_file, network.listen.iter().find(|listen| listen.manner.dialect != dialect))
+    {
+        let complaint = "authentication is of one dialect: no other can be spoken beside it";
+        return Err(ConfigError::bad(format_args!("-l {}", other.name), complaint));
+    }
     let mebibytes = given("-m", options.memory.as_ref(), 1..=usize::MAX >> 20, MEMORY_MIB)?;
     let memory_limit = mebibytes << 20;
     let cores = cores(options, machine, memory_limit, &mut notices)?;
@@ -216,6 +234,8 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         cas: !options.no_cas,
         flush_enabled: !options.no_flush,
         shutdown_enabled: options.shutdown,
+        dialect,
+        password_file,
         dump_enabled: !options.no_dump,
         watch_enabled: !options.no_watch,
         strict_order: extended.strict_order,
@@ -266,13 +286,49 @@ fn check_accepted(options: &Options, notices: &mut Vec<String>) -> Result<(), Co
     if options.no_watch {
         notices.push("-W: nothing to switch off: there is no watch yet".to_owned());
     }
-    match options.protocol.as_deref() {
-        None | Some("ascii") => {}
-        Some("auto") => notices.push("-B auto: taken as ascii: the binary protocol is not built yet".to_owned()),
-        Some("binary") => return Err(ConfigError::not_built("-B binary", "the binary protocol")),
-        Some(other) => return Err(ConfigError::bad("-B", format_args!("must be ascii or auto, not {other:?}"))),
-    }
     Ok(())
+}
+
+/// The dialect of all connections, and the file of those who may connect. Text has its own way to authenticate, SASL
+/// that of the binary dialect: where one is asked for, the other dialect would be a way past it.
+fn access(
+    options: &Options,
+    machine: &Machine,
+    notices: &mut Vec<String>,
+) -> Result<(Option<Dialect>, Option<PathBuf>), ConfigError> {
+    let dialect = match options.protocol.as_deref() {
+        None | Some("auto") => None,
+        Some("ascii") => Some(Dialect::Text),
+        Some("binary") => Some(Dialect::Binary),
+        Some(other) => {
+            return Err(ConfigError::bad("-B", format_args!("must be ascii, binary or auto, not {other:?}")));
+        }
+    };
+    let file = options.auth_file.as_ref().map(PathBuf::from);
+    let is_guarded = options.sasl || file.is_some();
+    if is_guarded && options.udp_port.as_ref().is_some_and(|port| port != "0") {
+        return Err(ConfigError::bad("-U", "UDP knows no authentication: it cannot be had together with -S or -Y"));
+    }
+    if options.sasl {
+        if dialect == Some(Dialect::Text) || options.protocol.as_deref() == Some("auto") {
+            return Err(ConfigError::bad(
+                "-S",
+                "only the binary protocol knows SASL: -B must be binary, or not be given",
+            ));
+        }
+        let Some(file) = file.or_else(|| machine.sasl_file.clone()) else {
+            return Err(ConfigError::bad("-S", "needs a password file: -Y FILE, or MEMCACHED_SASL_PWDB"));
+        };
+        return Ok((Some(Dialect::Binary), Some(absolute("-S", &file)?)));
+    }
+    let Some(file) = file else { return Ok((dialect, None)) };
+    if dialect == Some(Dialect::Binary) {
+        return Err(ConfigError::bad("-Y", "guards the text protocol: for -B binary add -S"));
+    }
+    if options.protocol.as_deref() == Some("auto") {
+        notices.push("-B auto: taken as ascii: -Y guards the text protocol, and there is no other then".to_owned());
+    }
+    Ok((Some(Dialect::Text), Some(absolute("-Y", &file)?)))
 }
 
 fn cores(

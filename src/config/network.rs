@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::address::{self, Listen, Security};
+use super::address::{self, Listen, Manner, Security};
 use super::options::Options;
 use super::suboptions::Extended;
 use super::value::{ConfigError, number};
 use super::{absolute, given};
+use crate::protocol::Dialect;
 
 const PORT: u16 = 11211;
 const LISTEN: &str = "127.0.0.1";
@@ -26,6 +27,8 @@ pub struct Network {
     pub udp_port: i32,
     /// The socket in the file system (`-s`).
     pub unix: Option<UnixSocket>,
+    /// The dialect spoken where no prefix says otherwise (`-B`).
+    pub dialect: Option<Dialect>,
 }
 
 /// A socket in the file system.
@@ -37,11 +40,11 @@ pub struct UnixSocket {
     pub mask: u32,
 }
 
-/// Reads the options. `tls` is what applies to addresses without a prefix of their own.
+/// Reads the options. `manner` is what applies to addresses without a prefix of their own.
 pub(super) fn network(
     options: &Options,
     extended: &Extended,
-    tls: Security,
+    manner: Manner,
     notices: &mut Vec<String>,
 ) -> Result<Network, ConfigError> {
     let unix = unix(options, notices)?;
@@ -52,8 +55,8 @@ pub(super) fn network(
     // A socket in the file system stands alone unless addresses are asked for beside it.
     let is_alone = unix.is_some() && options.port.is_none() && options.listen.is_empty();
     let tcp_port = if is_alone { 0 } else { tcp_port };
-    let listen = if tcp_port == 0 { Vec::new() } else { tcp(options, tcp_port, tls, notices)? };
-    let udp = if udp_port == 0 { Vec::new() } else { udp(options, udp_port, notices)? };
+    let listen = if tcp_port == 0 { Vec::new() } else { tcp(options, tcp_port, manner, notices)? };
+    let udp = if udp_port == 0 { Vec::new() } else { udp(options, udp_port, manner, notices)? };
     if listen.is_empty() && udp.is_empty() && unix.is_none() {
         return Err(ConfigError::bad("-p", "0 switches TCP off, and there is no -U and no -s; -1 picks a free port"));
     }
@@ -61,11 +64,11 @@ pub(super) fn network(
         if extended.udp_reply_max.is_some() {
             notices.push("-o udp_reply_max: without effect: there is no UDP (-U)".to_owned());
         }
-    } else if !listen.is_empty() && listen.iter().all(|listen| listen.security != Security::Plain) {
+    } else if !listen.is_empty() && listen.iter().all(|listen| listen.manner.security != Security::Plain) {
         let complaint = "UDP has no TLS: add an address with notls: to -l, or leave out -U";
         return Err(ConfigError::bad("-U", complaint));
     }
-    Ok(Network { listen, tcp_port, udp, udp_port, unix })
+    Ok(Network { listen, tcp_port, udp, udp_port, unix, dialect: manner.dialect })
 }
 
 fn unix(options: &Options, notices: &mut Vec<String>) -> Result<Option<UnixSocket>, ConfigError> {
@@ -100,11 +103,11 @@ fn hosts(options: &Options) -> Vec<&str> {
     lists.into_iter().flat_map(|list| list.split([',', ';'])).collect()
 }
 
-fn tcp(options: &Options, port: i32, tls: Security, notices: &mut Vec<String>) -> Result<Vec<Listen>, ConfigError> {
+fn tcp(options: &Options, port: i32, manner: Manner, notices: &mut Vec<String>) -> Result<Vec<Listen>, ConfigError> {
     let port = u16::try_from(port).unwrap_or(0);
     let mut listen: Vec<Listen> = Vec::new();
     for name in hosts(options) {
-        let mut new = address::parse(name, port, tls, notices)?;
+        let mut new = address::parse(name, port, manner, notices)?;
         new.addresses.retain(|address| {
             let is_known = is_listed(&listen, address);
             if is_known {
@@ -120,14 +123,15 @@ fn tcp(options: &Options, port: i32, tls: Security, notices: &mut Vec<String>) -
 }
 
 /// UDP on every host of `-l`, always with the port of `-U`.
-fn udp(options: &Options, port: i32, notices: &mut Vec<String>) -> Result<Vec<Listen>, ConfigError> {
+fn udp(options: &Options, port: i32, manner: Manner, notices: &mut Vec<String>) -> Result<Vec<Listen>, ConfigError> {
     let port = u16::try_from(port).unwrap_or(0);
     let mut udp: Vec<Listen> = Vec::new();
     for name in hosts(options) {
-        let mut new = address::parse(name, port, Security::Plain, &mut Vec::new())?;
+        let mut new = address::parse(name, port, manner, &mut Vec::new())?;
         for address in &mut new.addresses {
             address.set_port(port);
         }
+        new.manner = Manner { security: Security::Plain, ..manner };
         new.addresses.retain(|address| !udp.iter().any(|known| known.addresses.contains(address)));
         if !new.addresses.is_empty() {
             udp.push(new);

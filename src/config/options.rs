@@ -98,8 +98,16 @@ pub(super) struct Options {
     pub(super) no_cas: bool,
 
     #[arg(short = 'B', long = "protocol", value_name = "NAME", help_heading = PROTOCOL)]
-    #[arg(help = "Protocol to speak: ascii; auto is taken as ascii [default: ascii]")]
+    #[arg(help = "Protocol to speak: ascii, binary, or auto: as the first byte says [default: auto]")]
     pub(super) protocol: Option<String>,
+
+    #[arg(short = 'Y', long = "auth-file", value_name = "FILE", allow_hyphen_values = true, help_heading = PROTOCOL)]
+    #[arg(help = "Serve only the users of this file, lines user:password; SIGHUP reads it again")]
+    pub(super) auth_file: Option<String>,
+
+    #[arg(short = 'S', long = "enable-sasl", help_heading = PROTOCOL)]
+    #[arg(help = "Authenticate by SASL, on the binary protocol alone; users from -Y or MEMCACHED_SASL_PWDB")]
+    pub(super) sasl: bool,
 
     #[arg(short = 'd', long = "daemon", help_heading = PROCESS)]
     #[arg(help = "Go into the background once the start has succeeded")]
@@ -150,10 +158,6 @@ pub(super) struct Options {
     pub(super) large_pages: bool,
     #[arg(short = 'D', hide = true, allow_hyphen_values = true)]
     pub(super) prefix_delimiter: Option<String>,
-    #[arg(short = 'S', long = "enable-sasl", hide = true)]
-    pub(super) sasl: bool,
-    #[arg(short = 'Y', long = "auth-file", hide = true, allow_hyphen_values = true)]
-    pub(super) auth_file: Option<String>,
     #[arg(short = 'e', long = "memory-file", hide = true, allow_hyphen_values = true)]
     pub(super) memory_file: Option<String>,
     #[arg(short = 'N', long = "napi_ids", hide = true, allow_hyphen_values = true)]
@@ -196,7 +200,8 @@ says which. Options for what is not built yet are refused. Nothing is ignored si
 
 Examples:
   ringcached                               64 MiB in all, every allowed CPU, for this machine only
-  ringcached -m 4096 -c 20000 -l 0.0.0.0   4 GiB for all who reach this machine: there is no password
+  ringcached -m 4096 -c 20000 -l 0.0.0.0   4 GiB for all who reach this machine, without a password
+  ringcached -l 0.0.0.0 -Y /etc/rc.users   For those who know a password of the file
   ringcached -m 1024 --cpus 2-5            1 GiB, a quarter of it on each of four CPUs
   ringcached -s /run/ringcached/socket -a 770
   ringcached -Z -o ssl_chain_cert=server.pem,ssl_key=server.key -l 0.0.0.0 -l notls:127.0.0.1:11210
@@ -204,6 +209,7 @@ Examples:
 
 Environment:
   MEMCACHED_PORT_FILENAME  File to write the ports to, of use with -p -1
+  MEMCACHED_SASL_PWDB      Password file for -S without -Y
 ";
 
 impl Options {
@@ -212,8 +218,6 @@ impl Options {
         [
             (self.large_pages, "-L", "large memory pages"),
             (self.prefix_delimiter.is_some(), "-D", "statistics by key prefix"),
-            (self.sasl, "-S", "authentication"),
-            (self.auth_file.is_some(), "-Y", "authentication"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),
         ]

@@ -1,6 +1,7 @@
 //! The configuration as `stats settings` shows it.
 
 use super::{Config, KeyFormat};
+use crate::protocol::Dialect;
 
 impl Config {
     /// Names and values of `stats settings`, in the order of memcached 1.6.45. What belongs to slabs, the segmented LRU
@@ -65,12 +66,20 @@ impl Config {
             ("reqs_per_event", self.requests_per_turn.to_string()),
             ("cas_enabled", yes(self.cas)),
             ("tcp_backlog", self.backlog.to_string()),
-            ("binding_protocol", "ascii".to_owned()),
-            ("auth_enabled_sasl", "no".to_owned()),
-            ("auth_enabled_ascii", "no".to_owned()),
+            ("binding_protocol", binding_protocol(self.dialect).to_owned()),
+            ("auth_enabled_sasl", yes(self.password_file.is_some() && self.dialect == Some(Dialect::Binary))),
+            ("auth_enabled_ascii", yes(self.password_file.is_some() && self.dialect == Some(Dialect::Text))),
             ("item_size_max", self.item_size_max.to_string()),
             ("maxconns_fast", "yes".to_owned()),
         ]
+    }
+}
+
+const fn binding_protocol(dialect: Option<Dialect>) -> &'static str {
+    match dialect {
+        None => "auto-negotiate",
+        Some(Dialect::Text) => "ascii",
+        Some(Dialect::Binary) => "binary",
     }
 }
 

@@ -100,6 +100,7 @@ pub fn request_stop(stop: Stop) {
 
 #[cfg(test)]
 mod tests {
+
     use nix::sys::signal::raise;
 
     use super::*;

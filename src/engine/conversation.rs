@@ -5,14 +5,16 @@ use bytes::Bytes;
 use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
-use crate::limits::OUTPUT_BACKLOG_MAX;
+use crate::limits::{KEY_LEN_MAX, OUTPUT_BACKLOG_MAX};
+use crate::protocol::binary::response as packet;
+use crate::protocol::meta::{self, MetaRequest};
 use crate::protocol::text::response;
-use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport};
-use crate::session::Session;
-use crate::session::framing::{Frame, LargeValue};
+use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead};
+use crate::session::framing::{Frame, Head, LargeValue};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
+use crate::session::{Fence, Session};
 use crate::store::Incoming;
 use crate::terms::{Key, ShardId, StoreMode};
 
@@ -92,11 +94,11 @@ impl Conversation<'_> {
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
         self.session.outstanding -= 1;
-        if letter.slot.is_some() {
+        if letter.slot.is_some() || self.session.fence.is_some() {
             self.lend_buffer();
         }
         match letter.task {
-            Task::One { .. } => {
+            Task::One { .. } | Task::Meta { .. } => {
                 if let Some(slot) = letter.slot {
                     self.session.slots.complete(slot, &mut letter.reply);
                 }
@@ -114,32 +116,49 @@ impl Conversation<'_> {
                 self.node.recycle(letter);
             }
         }
+        self.lift_fence();
     }
 
     fn frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Request(request) => self.request(request),
-            Frame::Store { head, value } => self.submit(head.op, head.key, Incoming::Slice(value), head.noreply),
+            Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
                 let mut value = std::mem::take(&mut large.value);
                 value.shrink_to_fit();
-                if let Some(key) = large.key() {
-                    self.submit(large.op, key, Incoming::Shared(Bytes::from(value)), large.noreply);
+                if let Some(head) = large.head() {
+                    self.store(head, Incoming::Shared(Bytes::from(value)));
                 }
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
             Frame::Refused { error, noreply } => self.refuse(error, noreply),
+            Frame::Packet(packet) => self.packet(packet),
+            Frame::Credentials(token) => self.authenticate(token),
             Frame::Close => self.session.close(),
         }
     }
 
-    /// Answers a storage request that announced too much. Only a `set` takes the old item with it (PROTOCOL §2).
+    fn store(&mut self, head: Head<'_>, value: Incoming<'_>) {
+        match head {
+            Head::Classic(head) => self.submit(head.op, head.key, value, head.noreply),
+            Head::Meta(request, _) => self.submit_meta(&request, value),
+        }
+    }
+
+    /// Answers a storage request that announced too much. Only a `set` and an `ms` take the old item with them
+    /// (PROTOCOL §2).
     fn refuse_too_large(&mut self, large: &LargeValue) {
-        if let (Op::Store { mode: StoreMode::Set, .. }, Some(key)) = (large.op, large.key()) {
-            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply);
+        let mut buffer = [0; KEY_LEN_MAX];
+        let key = match large.head() {
+            Some(Head::Classic(StoreHead { op: Op::Store { mode: StoreMode::Set, .. }, key, .. })) => Some(key),
+            Some(Head::Meta(request, _)) => request.key(&mut buffer),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply());
         } else {
             self.node.counters.store_too_large += 1;
-            self.reply(response::TOO_LARGE, large.noreply);
+            self.reply(response::TOO_LARGE, large.noreply());
         }
     }
 
@@ -147,6 +166,8 @@ impl Conversation<'_> {
         match request {
             Request::Retrieve(retrieval, keys) => self.retrieve(retrieval, keys),
             Request::Change { op, key, noreply } => self.submit(op, key, Incoming::Slice(&[]), noreply),
+            Request::Meta(request) => self.submit_meta(&request, Incoming::Slice(&[])),
+            Request::MetaNoop => self.fence(meta::response::NOOP),
             Request::FlushAll { delay, noreply } => {
                 self.node.counters.cmd_flush += 1;
                 if self.node.config.flush_enabled {
@@ -190,7 +211,7 @@ impl Conversation<'_> {
                 }
             }
             // The framing hands out storage requests with their values: none comes here.
-            Request::Quit | Request::Store(_) => self.session.close(),
+            Request::Quit | Request::Store(_) | Request::MetaStore { .. } => self.session.close(),
         }
     }
 
@@ -210,7 +231,7 @@ impl Conversation<'_> {
     }
 
     /// Runs a request on its owner.
-    fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+    pub(super) fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
         let owner = self.node.routing.owner(key);
         if !self.may_run_here(owner) {
             self.forward(owner, op, key, value, noreply);
@@ -235,6 +256,53 @@ impl Conversation<'_> {
         }
         self.session.parked.push_back(letter);
         self.post_parked();
+    }
+
+    /// Runs a meta request on its owner. A quiet one keeps its place all the same: it may have something to say.
+    #[inline]
+    fn submit_meta(&mut self, request: &MetaRequest<'_>, value: Incoming<'_>) {
+        let mut buffer = [0; KEY_LEN_MAX];
+        let Some(key) = request.key(&mut buffer) else { return self.refuse(ProtocolError::KeyNotDecodable, false) };
+        let owner = self.node.routing.owner(key);
+        if self.may_run_here(owner) {
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.execute_meta(request.verb, request.flags, key, value, out));
+        } else {
+            self.forward_meta(owner, request, key, value);
+        }
+    }
+
+    fn forward_meta(&mut self, owner: ShardId, request: &MetaRequest<'_>, key: Key<'_>, value: Incoming<'_>) {
+        let mut letter = self.node.letter(owner, self.id);
+        letter.slot = Some(self.session.slots.reserve());
+        letter.put_meta(request, key);
+        match value {
+            Incoming::Slice(small) => letter.data.extend_from_slice(small),
+            Incoming::Shared(large) => letter.value = Some(large),
+        }
+        self.session.parked.push_back(letter);
+        self.post_parked();
+    }
+
+    /// Replies once everything before has been carried out, requests without a reply included.
+    fn fence(&mut self, reply: &'static [u8]) {
+        if self.session.is_idle() {
+            self.session.slots.put(|out| out.put(reply));
+        } else {
+            let slot = self.session.slots.reserve();
+            self.session.fence = Some(Fence { slot, reply: reply.into() });
+        }
+    }
+
+    fn lift_fence(&mut self) {
+        if self.session.outstanding > 0 || !self.session.parked.is_empty() {
+            return;
+        }
+        if let Some(fence) = self.session.fence.take() {
+            let mut reply = Output::default();
+            reply.put(&fence.reply);
+            self.session.slots.complete(fence.slot, &mut reply);
+        }
     }
 
     /// Posts the letters that wait, in order, as far as credits and the strict order allow.
@@ -348,7 +416,7 @@ impl Conversation<'_> {
         progress
     }
 
-    fn gather(&mut self, kind: GatherKind, noreply: bool) {
+    pub(super) fn gather(&mut self, kind: GatherKind, noreply: bool) {
         let slot = (!noreply).then(|| self.session.slots.reserve());
         self.session.gather = Some(Gather::new(kind, slot));
         self.node.later.push(self.id);
@@ -357,6 +425,13 @@ impl Conversation<'_> {
     /// Goes on with a request to all cores: asks them, and replies when all have answered.
     fn continue_gather(&mut self) {
         while let Some(mut gather) = self.session.gather.take() {
+            if let GatherKind::Delay { until_ms } = gather.kind
+                && self.node.now.monotonic_ms < until_ms
+                && !self.session.closing
+            {
+                self.session.gather = Some(gather);
+                return;
+            }
             if gather.started {
                 if gather.waiting == 0 {
                     self.finish_gather(&gather);
@@ -383,6 +458,10 @@ impl Conversation<'_> {
                 GatherKind::Connections => (Task::Connections, 0..self.node.routing.shards()),
                 GatherKind::ResetCounters => (Task::ResetCounters, 0..self.node.routing.shards()),
                 GatherKind::MemoryLimit(bytes) => (Task::MemoryLimit(bytes), 0..self.node.routing.shards()),
+                GatherKind::Delay { .. } => {
+                    self.finish_gather(&gather);
+                    return;
+                }
             };
             gather.started = true;
             gather.waiting = to.len();
@@ -403,10 +482,14 @@ impl Conversation<'_> {
             GatherKind::Certificates => gather.text.clone(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
+            GatherKind::Delay { .. } => gather.text.clone(),
         };
         if let Some(slot) = gather.slot {
             let mut reply = Output::default();
-            reply.put(&text);
+            match gather.tag {
+                Some(tag) => reply.write(|buffer| packet::write_statistics(buffer, tag, &text)),
+                None => reply.put(&text),
+            }
             self.session.slots.complete(slot, &mut reply);
         }
     }

@@ -42,17 +42,22 @@ impl LookAhead {
         rest.as_ptr().addr() > self.last
     }
 
-    /// Looks at the gets of one key each that `input` begins with.
+    /// Looks at the gets of one key each, classic or meta, that `input` begins with.
     pub(super) fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
         let mut rest = input;
         let lines = std::iter::from_fn(|| {
-            let line = rest.strip_prefix(b"get ")?;
+            let is_meta = rest.starts_with(b"mg ");
+            let line = if is_meta { &rest[3..] } else { rest.strip_prefix(b"get ")? };
             let end = memchr(b'\n', line)?;
             rest = &line[end + 1..];
             let line = &line[..end];
-            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
             let key = line.strip_suffix(b"\r").unwrap_or(line);
-            if memchr(b' ', key).is_some() { None } else { Key::new(key) }
+            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
+            match memchr(b' ', key) {
+                Some(end) if is_meta => Key::new(&key[..end]),
+                Some(_) => None,
+                None => Key::new(key),
+            }
         });
         self.over(lines, shard, routing, here);
     }

@@ -5,9 +5,11 @@
 //! is to be done ([`Engine::next_changed`], [`Engine::take_output`], [`Engine::outbox`]). Tests and the simulator of
 //! many cores do the same without a socket, so what they prove holds for the server.
 
+mod authentication;
 mod conversation;
 mod look_ahead;
 mod node;
+mod packets;
 mod report;
 
 #[cfg(test)]
@@ -17,11 +19,13 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::auth::UserSource;
 use crate::engine::conversation::{Conversation, Progress};
 use crate::engine::node::Node;
 use crate::metrics::{Counters, ProcessFacts};
-use crate::protocol::{Chunk, ShutdownMode};
+use crate::protocol::{Chunk, Dialect, ShutdownMode};
 use crate::session::Session;
+use crate::session::framing::Framing;
 use crate::session::gather::GatherKind;
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, ShardConfig};
@@ -52,6 +56,8 @@ pub struct EngineConfig {
     pub flush_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
+    /// Who may talk to the server, and how.
+    pub access: Access,
     /// Connections idle for longer are closed (`-o idle_timeout`).
     pub idle_timeout_ms: Option<u64>,
     /// Whether `refresh_certs` has something to do (`-Z`).
@@ -64,6 +70,26 @@ pub struct EngineConfig {
     pub listeners: Vec<(i32, Address)>,
     /// What `stats` shows of the process.
     pub facts: Arc<dyn FactSource>,
+}
+
+/// Who may talk to the server, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The dialect of all connections (`-B`); `None` lets the first byte of each decide.
+    pub dialect: Option<Dialect>,
+    /// Who may (`-Y`, `-S`): then `dialect` says where they do it. `None` lets everybody.
+    pub users: Option<Arc<dyn UserSource>>,
+}
+
+impl Access {
+    fn framing(&self, item_size_max: usize, of_listener: Option<Dialect>) -> Framing {
+        match (of_listener.or(self.dialect), &self.users) {
+            (Some(dialect), users) => Framing::of_dialect(item_size_max, dialect, users.is_some()),
+            // Text is where everything is refused until a client has authenticated there.
+            (None, Some(_)) => Framing::of_dialect(item_size_max, Dialect::Text, true),
+            (None, None) => Framing::new(item_size_max),
+        }
+    }
 }
 
 /// Something a client asked for that is not this floor's to do.
@@ -141,7 +167,7 @@ impl Engine {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        let session = Session::new(self.node.config.shard.item_size_max);
+        let session = Session::new(self.node.config.access.framing(self.node.config.shard.item_size_max, peer.dialect));
         let last_active_ms = now.monotonic_ms;
         if !peer.is_datagram() {
             self.node.counters.curr_connections += 1;
@@ -260,6 +286,7 @@ impl Engine {
     pub fn tick(&mut self, now: Now) {
         self.node.now = now;
         self.node.shard.tick(now);
+        self.resume_delayed();
         let Some(timeout_ms) = self.node.config.idle_timeout_ms else { return };
         if now.monotonic_ms < self.idle_check_ms {
             return;
@@ -278,6 +305,23 @@ impl Engine {
                 let id = connection.id;
                 self.mark_changed(id);
             }
+        }
+    }
+
+    /// Goes on with the conversations whose delay is over.
+    fn resume_delayed(&mut self) {
+        let (now_ms, stopping) = (self.node.now.monotonic_ms, self.stopping);
+        let mut due = Vec::new();
+        self.node.delayed.retain(|&(until_ms, id)| {
+            let is_due = until_ms <= now_ms || stopping;
+            if is_due {
+                due.push(id);
+            }
+            !is_due
+        });
+        for id in due {
+            self.resume(id);
+            self.settle();
         }
     }
 

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use crate::engine::look_ahead::LookAhead;
 use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
+use crate::execute::meta::MetaCall;
 use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{Counters, ItemTotals};
+use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
@@ -40,6 +42,8 @@ pub(super) struct Node {
     pub(super) now: Now,
     /// Conversations that have started something to go on with in this turn.
     pub(super) later: Vec<ConnectionId>,
+    /// Conversations whose reply is held back, and until when.
+    pub(super) delayed: Vec<(u64, ConnectionId)>,
     /// Letters of this core that are under way.
     pub(super) outstanding: usize,
     /// Where replies nobody wants are written.
@@ -66,6 +70,7 @@ impl Node {
             ahead: LookAhead::new(),
             now,
             later: Vec::new(),
+            delayed: Vec::new(),
             outstanding: 0,
             scratch: Output::default(),
             pool: Vec::new(),
@@ -100,6 +105,20 @@ impl Node {
         self.executor().retrieve(retrieval, key, hash, out);
     }
 
+    /// Runs a meta request on this core's shard.
+    #[inline]
+    pub(super) fn execute_meta(
+        &mut self,
+        verb: Verb,
+        flags: MetaFlags<'_>,
+        key: Key<'_>,
+        value: Incoming<'_>,
+        out: &mut Output,
+    ) {
+        let hash = self.ahead.hash(key, &self.shard);
+        self.executor().meta(MetaCall { verb, flags, key, hash }, value, out);
+    }
+
     const fn executor(&mut self) -> Executor<'_> {
         Executor { shard: &mut self.shard, counters: &mut self.counters, now: self.now }
     }
@@ -117,6 +136,9 @@ impl Node {
     pub(super) fn serve(&mut self, letter: &mut Letter) {
         match letter.task {
             Task::One { op, key_len } => self.serve_one(letter, op, usize::from(key_len)),
+            Task::Meta { verb, set, key_len, flags_len } => {
+                self.serve_meta(letter, verb, set, usize::from(key_len), usize::from(flags_len));
+            }
             Task::Many { retrieval, reply_len_max } => {
                 for key in PackedKeys(&letter.data) {
                     if letter.reply.len() >= reply_len_max {
@@ -149,6 +171,15 @@ impl Node {
         } else {
             self.execute_silently(op, key, value);
         }
+    }
+
+    fn serve_meta(&mut self, letter: &mut Letter, verb: Verb, set: FlagSet, key_len: usize, flags_len: usize) {
+        let Letter { data, value, reply, .. } = letter;
+        let Some((key, rest)) = data.split_at_checked(key_len) else { return };
+        let Some((text, small)) = rest.split_at_checked(flags_len) else { return };
+        let Some(key) = Key::new(key) else { return };
+        let value = value.take().map_or(Incoming::Slice(small), Incoming::Shared);
+        self.execute_meta(verb, MetaFlags::from_parts(text, set), key, value, reply);
     }
 
     /// Gives a flush its place in the order of all; asked of shard 0 only. Its clock decides what "now" is.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::node::Node;
 use crate::metrics;
+use crate::protocol::Dialect;
 use crate::protocol::text::response;
 use crate::session::Session;
 use crate::session::letter::Totals;
@@ -42,6 +43,8 @@ pub struct Peer {
     pub remote: Address,
     /// The listener's address.
     pub local: Address,
+    /// The dialect that is spoken there, whatever [`Access`](super::Access) says.
+    pub dialect: Option<Dialect>,
 }
 
 impl Peer {

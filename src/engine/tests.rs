@@ -35,6 +35,7 @@ fn core(id: u16) -> Engine {
         strict_order: false,
         flush_enabled: true,
         shutdown_enabled: false,
+        access: Access::default(),
         idle_timeout_ms: Some(60_000),
         has_tls: false,
         version: "test",
@@ -49,7 +50,7 @@ fn core(id: u16) -> Engine {
 fn cores_and_client() -> (Engine, Engine) {
     let mut home = core(0);
     let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
-    home.open(CLIENT, Peer { descriptor: 3, remote: address.clone(), local: address }, NOW);
+    home.open(CLIENT, Peer { descriptor: 3, remote: address.clone(), local: address, dialect: None }, NOW);
     (home, core(1))
 }
 

@@ -23,10 +23,42 @@ pub enum ProtocolError {
     InvalidShutdownMode,
     /// A `get` line beyond [`crate::limits::GET_LINE_LEN_MAX`]: ours, memcached knows no limit.
     LineTooLong,
+    /// A meta flag stands twice.
+    DuplicateFlag,
+    /// There is no such meta flag.
+    InvalidFlag,
+    /// Whatever is wrong with the flags of `ma`.
+    InvalidOrDuplicateFlag,
+    /// The number of a meta flag is none.
+    BadToken,
+    /// More words in a meta line than [`crate::limits::META_TOKENS_MAX`].
+    FlagsTooLong,
+    /// An opaque longer than [`crate::limits::META_OPAQUE_LEN_MAX`].
+    OpaqueTooLong,
+    /// A key that is said to be base64 and is not.
+    KeyNotDecodable,
+    /// The mode of `ms` is none.
+    InvalidStoreMode,
+    /// The mode of `ma` is none.
+    InvalidArithmeticMode,
+    /// The first value of `ma` is no number.
+    InvalidInitialValue,
+    /// The delta of `ma` is no number.
+    InvalidDeltaValue,
     /// `cache_memlimit` below 8 MiB.
     MemoryLimitTooSmall,
     /// `cache_memlimit` in bytes instead of megabytes.
     MemoryLimitTooLarge,
+    /// Anything but authentication, before it.
+    Unauthenticated,
+    /// No user of this name and password.
+    AuthFailure,
+    /// Name and password longer than [`crate::limits::AUTH_TOKEN_LEN_MAX`].
+    AuthTokenTooLong,
+    /// No blank between name and password.
+    AuthTokenFormat,
+    /// Name and password not followed by CRLF.
+    AuthTermination,
 }
 
 impl ProtocolError {
@@ -43,7 +75,23 @@ impl ProtocolError {
             Self::TlsNotEnabled => b"SERVER_ERROR TLS is not enabled\r\n",
             Self::InvalidShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
             Self::LineTooLong => b"CLIENT_ERROR line too long\r\n",
+            Self::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
+            Self::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
+            Self::InvalidOrDuplicateFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
+            Self::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
+            Self::FlagsTooLong => b"CLIENT_ERROR options flags are too long\r\n",
+            Self::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+            Self::KeyNotDecodable => b"CLIENT_ERROR error decoding key\r\n",
+            Self::InvalidStoreMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
+            Self::InvalidArithmeticMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
+            Self::InvalidInitialValue => b"CLIENT_ERROR invalid numeric initial value\r\n",
+            Self::InvalidDeltaValue => b"CLIENT_ERROR invalid numeric delta value\r\n",
             Self::MemoryLimitTooSmall => b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n",
+            Self::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
+            Self::AuthFailure => b"CLIENT_ERROR authentication failure\r\n",
+            Self::AuthTokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
+            Self::AuthTokenFormat => b"CLIENT_ERROR bad authentication token format\r\n",
+            Self::AuthTermination => b"CLIENT_ERROR bad command line termination\r\n",
             Self::MemoryLimitTooLarge => b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n",
         }
     }

@@ -1,6 +1,8 @@
 //! What a request asks for, whatever dialect it was written in.
 
 use crate::protocol::ProtocolError;
+use crate::protocol::binary::request::ItemRequest;
+use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
 /// What a request does to one key. It holds no borrowed bytes, so that it travels between cores as it is; key and
@@ -34,6 +36,8 @@ pub enum Op {
         /// When the item is to die now.
         exptime: Exptime,
     },
+    /// A packet of the binary dialect, which is answered in that dialect.
+    Packet(ItemRequest),
 }
 
 /// How keys are looked up.
@@ -61,6 +65,17 @@ pub enum Request<'a> {
     },
     /// A storage request: `value_len` bytes and CRLF follow the line.
     Store(StoreHead<'a>),
+    /// A meta request without a value: `mg`, `md`, `ma`, `me`.
+    Meta(MetaRequest<'a>),
+    /// `ms`: `value_len` bytes and CRLF follow the line.
+    MetaStore {
+        /// The line.
+        request: MetaRequest<'a>,
+        /// Length of the value, without the CRLF that follows it.
+        value_len: usize,
+    },
+    /// `mn`: answered when everything before it has been carried out.
+    MetaNoop,
     /// `flush_all`: everything last written before `delay` has passed dies.
     FlushAll {
         /// 0 or negative: at once.

@@ -20,7 +20,7 @@ use super::mesh::MeshEnd;
 use super::tls::{Reception, Tls};
 use super::udp::Datagrams;
 use super::{Clock, CoreParts, Order, Shared};
-use crate::config::Security;
+use crate::config::{Manner, Security};
 use crate::engine::{Address, Effect, Engine, Outgoing, Peer};
 use crate::protocol::Chunk;
 use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
@@ -51,7 +51,7 @@ struct Socket {
 struct Listener {
     id: ListenerId,
     address: Address,
-    security: Security,
+    manner: Manner,
 }
 
 /// How far the stop has come.
@@ -96,13 +96,13 @@ impl Core {
         let mut datagrams = Datagrams::new(shared.udp_reply_max);
         for door in doors {
             config.listeners.push((door.socket.as_raw_fd(), door.address.clone()));
-            let (address, security) = (door.address.clone(), door.security);
+            let (address, manner) = (door.address.clone(), door.manner);
             match address {
                 Address::Udp(local) => datagrams.add(door, local, &mut ring)?,
                 Address::Unix(_) => {
-                    listeners.push(Listener { id: ring.listen_shared(door.socket)?, address, security });
+                    listeners.push(Listener { id: ring.listen_shared(door.socket)?, address, manner });
                 }
-                Address::Tcp(_) => listeners.push(Listener { id: ring.listen(door.socket)?, address, security }),
+                Address::Tcp(_) => listeners.push(Listener { id: ring.listen(door.socket)?, address, manner }),
             }
         }
         let mut doorbells = Vec::new();
@@ -273,17 +273,17 @@ impl Core {
                 Address::Unix(path) => Address::Unix(Arc::clone(path)),
                 _ => Address::Tcp(SockRef::from(&socket).peer_addr().ok()?.as_socket()?),
             };
-            Some((remote, listener.address.clone(), listener.security))
+            Some((remote, listener.address.clone(), listener.manner))
         });
         let descriptor = socket.as_raw_fd();
-        let (Some((remote, local, security)), Ok(id)) = (ends, self.ring.add(socket)) else {
+        let (Some((remote, local, manner)), Ok(id)) = (ends, self.ring.add(socket)) else {
             // The client has gone already.
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         self.keep(Socket { id, reading: false, ended: false, lingering: false });
-        self.engine.open(self.name(id), Peer { descriptor, remote, local }, now);
-        if let Security::Tls(client) = security
+        self.engine.open(self.name(id), Peer { descriptor, remote, local, dialect: manner.dialect }, now);
+        if let Security::Tls(client) = manner.security
             && !self.tls.open(id, client, now)
         {
             self.close(id);

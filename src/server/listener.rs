@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::startup::StartError;
 use super::unix::{self, SocketFile};
-use crate::config::{Config, Listen, Security};
+use crate::config::{Config, Listen, Manner, Security};
 use crate::engine::Address;
 
 /// A socket by which clients reach a core.
@@ -29,8 +29,8 @@ pub struct Door {
     pub socket: OwnedFd,
     /// Where.
     pub address: Address,
-    /// Whether connections speak TLS.
-    pub security: Security,
+    /// How connections are spoken to.
+    pub manner: Manner,
 }
 
 /// All sockets, open.
@@ -78,7 +78,7 @@ pub fn open(config: &Config) -> Result<Listeners, StartError> {
         let (socket, file) = unix::open(unix, config.backlog)?;
         let address = Address::Unix(file.path().into());
         listeners.socket_file = Some(file);
-        listeners.add_shared(&socket, &address)?;
+        listeners.add_shared(&socket, &address, Manner { security: Security::Plain, dialect: network.dialect })?;
     }
     if let Some(path) = &config.port_file {
         write_ports(path, &listeners.bound).map_err(|error| {
@@ -89,18 +89,18 @@ pub fn open(config: &Config) -> Result<Listeners, StartError> {
 }
 
 impl Listeners {
-    fn add(&mut self, address: &Address, security: Security, sockets: impl IntoIterator<Item = Socket>) {
-        self.bound.push(Bound { address: address.clone(), security });
+    fn add(&mut self, address: &Address, manner: Manner, sockets: impl IntoIterator<Item = Socket>) {
+        self.bound.push(Bound { address: address.clone(), security: manner.security });
         for (core, socket) in self.per_core.iter_mut().zip(sockets) {
-            core.push(Door { socket: socket.into(), address: address.clone(), security });
+            core.push(Door { socket: socket.into(), address: address.clone(), manner });
         }
     }
 
     /// Gives every core a descriptor of the same socket.
-    fn add_shared(&mut self, socket: &Socket, address: &Address) -> Result<(), StartError> {
+    fn add_shared(&mut self, socket: &Socket, address: &Address, manner: Manner) -> Result<(), StartError> {
         let shares: io::Result<Vec<Socket>> = self.per_core.iter().map(|_| socket.try_clone()).collect();
         let shares = shares.map_err(|error| StartError::new(format!("cannot share {address}: {error}")))?;
-        self.add(address, Security::Plain, shares);
+        self.add(address, manner, shares);
         Ok(())
     }
 }
@@ -121,7 +121,7 @@ fn open_one(listen: &Listen, kind: Kind, listeners: &mut Listeners) -> Result<()
         match open_address(address, kind, listeners.per_core.len()) {
             Ok((bound, sockets)) => {
                 let address = if kind == Kind::Udp { Address::Udp(bound) } else { Address::Tcp(bound) };
-                listeners.add(&address, listen.security, sockets);
+                listeners.add(&address, listen.manner, sockets);
                 count += 1;
             }
             Err(error) if is_absent(&error) => absent = Some(explain(address, &error)),
@@ -227,7 +227,7 @@ mod tests {
 
     fn free(addresses: &[&str]) -> Listen {
         let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        Listen { name: "test".to_owned(), addresses, security: Security::Plain }
+        Listen { name: "test".to_owned(), addresses, manner: Manner { security: Security::Plain, dialect: None } }
     }
 
     /// The same addresses again, ports found.

@@ -35,8 +35,9 @@ use self::listener::Door;
 use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
 use self::tls::TlsContexts;
+use crate::auth::UserSource;
 use crate::config::Config;
-use crate::engine::EngineConfig;
+use crate::engine::{Access, EngineConfig};
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -107,11 +108,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a core for each in `config`, with its doors; returns when all of them serve. Doors that ask for TLS need
-    /// `tls`.
+    /// Starts a core for each in `config`, with its doors; returns when all of them serve. `users` are those who may
+    /// talk to it, if not everybody. Doors that ask for TLS need `tls`.
     pub fn start(
         config: &Config,
         doors: Vec<Vec<Door>>,
+        users: Option<Arc<dyn UserSource>>,
         tls: Option<TlsContexts>,
         hooks: Hooks,
     ) -> Result<Self, StartError> {
@@ -133,7 +135,8 @@ impl Server {
         let Some(bells) = ends.first().map(|end| Arc::clone(end.bells())) else {
             return Err(StartError::new("no CPU to run on"));
         };
-        let engine = engine_config(config, &shared)?;
+        let access = Access { dialect: config.dialect, users };
+        let engine = engine_config(config, access, &shared)?;
         let (report, reports) = mpsc::channel();
         let (mut cores, mut orders) = (Vec::new(), Vec::new());
         for ((core, doors), end) in config.cores.iter().zip(doors).zip(ends) {
@@ -232,7 +235,7 @@ async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io:
     }
 }
 
-fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
+fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Result<EngineConfig, StartError> {
     let shards = u16::try_from(config.cores.len()).map_err(|_| StartError::new("too many cores"))?;
     let mut seed = [0; 16];
     getrandom(&mut seed)?;
@@ -252,6 +255,7 @@ fn engine_config(config: &Config, shared: &Arc<Shared>) -> Result<EngineConfig, 
         strict_order: config.strict_order,
         flush_enabled: config.flush_enabled,
         shutdown_enabled: config.shutdown_enabled,
+        access,
         idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         has_tls: config.tls.is_some(),
         version: VERSION,

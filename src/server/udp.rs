@@ -13,7 +13,7 @@ use ringcached_ring::{Datagram, DatagramSocketId, Ring};
 use super::listener::Door;
 use crate::engine::{Address, Engine, Outgoing, Peer};
 use crate::limits::{UDP_CONVERSATION_MS_MAX, UDP_CONVERSATIONS_MAX};
-use crate::protocol::udp;
+use crate::protocol::{Dialect, udp};
 use crate::session::letter::ConnectionId;
 use crate::terms::Now;
 
@@ -23,6 +23,7 @@ struct Socket {
     id: DatagramSocketId,
     descriptor: i32,
     local: SocketAddr,
+    dialect: Option<Dialect>,
 }
 
 /// A datagram that is being answered.
@@ -63,7 +64,8 @@ impl Datagrams {
     /// Receives on a bound socket.
     pub(super) fn add(&mut self, door: Door, local: SocketAddr, ring: &mut Ring) -> io::Result<()> {
         let descriptor = door.socket.as_raw_fd();
-        self.sockets.push(Socket { id: ring.bind_datagrams(door.socket)?, descriptor, local });
+        let dialect = door.manner.dialect;
+        self.sockets.push(Socket { id: ring.bind_datagrams(door.socket)?, descriptor, local, dialect });
         self.places.resize_with(UDP_CONVERSATIONS_MAX, Place::default);
         self.free = (0..self.places.len()).rev().collect();
         Ok(())
@@ -92,7 +94,7 @@ impl Datagrams {
                     reply: Vec::new(),
                 };
                 let (remote, local) = (Address::Udp(client), Address::Udp(socket.local));
-                engine.open(id, Peer { descriptor: socket.descriptor, remote, local }, now);
+                engine.open(id, Peer { descriptor: socket.descriptor, remote, local, dialect: socket.dialect }, now);
                 engine.receive(id, frame.payload, now);
                 engine.end_of_input(id, now);
                 engine.counters_mut().udp_requests += 1;

@@ -16,9 +16,11 @@ use crate::config::UnixSocket;
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and number of the file.
-    identity: (u64, u64),
+    identity: Identity,
 }
+
+/// Device, number and age of a file: a number is used again once its file is gone.
+type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
     /// The path, for people to read.
@@ -61,8 +63,8 @@ pub(super) fn open(unix: &UnixSocket, backlog: i32) -> Result<(Socket, SocketFil
     Ok((socket, SocketFile { path: path.to_owned(), identity }))
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Removes a socket that nobody listens on.

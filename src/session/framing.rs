@@ -5,11 +5,20 @@
 //! memory of its own as it arrives, which becomes the item's. Whatever way the input is cut into reads, the frames are
 //! the same (`tests/split.rs`).
 
+mod binary;
+mod locked;
+
 use memchr::memchr;
 
 use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH};
-use crate::protocol::{Op, Parsed, ProtocolError, Request, StoreHead, text};
+use crate::protocol::binary::REQUEST_MAGIC;
+use crate::protocol::meta::{FlagSet, MetaFlags, MetaRequest, Verb};
+use crate::protocol::{Dialect, Op, Parsed, ProtocolError, Request, StoreHead, text};
 use crate::terms::Key;
+
+use binary::PacketFraming;
+pub use binary::{LargePacket, Packet};
+use locked::LockedFraming;
 
 /// One whole thing the client said.
 #[derive(Debug)]
@@ -19,7 +28,7 @@ pub enum Frame<'a> {
     /// A storage request whose value stands in the input.
     Store {
         /// The line.
-        head: StoreHead<'a>,
+        head: Head<'a>,
         /// The value.
         value: &'a [u8],
     },
@@ -34,6 +43,10 @@ pub enum Frame<'a> {
         /// Whether the client wants no reply, not even this one.
         noreply: bool,
     },
+    /// Something of the binary dialect.
+    Packet(Packet<'a>),
+    /// Who does not know the password yet has sent this for one: name and password.
+    Credentials(&'a [u8]),
     /// The conversation is over, without a word.
     Close,
 }
@@ -41,50 +54,107 @@ pub enum Frame<'a> {
 /// A storage request that does not stand in the input as a whole.
 #[derive(Debug)]
 pub struct LargeValue {
-    /// What to do with the value.
-    pub op: Op,
-    /// Whether the client wants no reply.
-    pub noreply: bool,
     /// The value; while it arrives, what of it has, with the CRLF behind it.
     pub value: Vec<u8>,
-    key: Box<[u8]>,
+    head: OwnedHead,
     /// Bytes still to come.
     missing: usize,
 }
 
+/// The line of a storage request.
+#[derive(Clone, Copy, Debug)]
+pub enum Head<'a> {
+    /// Of the classic dialect.
+    Classic(StoreHead<'a>),
+    /// `ms`, and the length of its value.
+    Meta(MetaRequest<'a>, usize),
+}
+
+impl Head<'_> {
+    const fn value_len(&self) -> usize {
+        match self {
+            Self::Classic(head) => head.value_len,
+            Self::Meta(_, value_len) => *value_len,
+        }
+    }
+
+    /// Whether the client wants no reply, not even an error.
+    const fn noreply(&self) -> bool {
+        matches!(self, Self::Classic(StoreHead { noreply: true, .. }))
+    }
+}
+
+/// A line that outlives the input it stood in.
+#[derive(Debug)]
+enum OwnedHead {
+    Classic { op: Op, key: Box<[u8]>, value_len: usize, noreply: bool },
+    Meta { token: Box<[u8]>, flags: Box<[u8]>, set: FlagSet, value_len: usize },
+}
+
+impl OwnedHead {
+    fn new(head: Head<'_>) -> Self {
+        match head {
+            Head::Classic(StoreHead { op, key, value_len, noreply }) => {
+                Self::Classic { op, key: key.as_bytes().into(), value_len, noreply }
+            }
+            Head::Meta(MetaRequest { token, flags, .. }, value_len) => {
+                Self::Meta { token: token.into(), flags: flags.text().into(), set: flags.set(), value_len }
+            }
+        }
+    }
+
+    fn head(&self) -> Option<Head<'_>> {
+        Some(match self {
+            Self::Classic { op, key, value_len, noreply } => {
+                let (op, value_len, noreply) = (*op, *value_len, *noreply);
+                Head::Classic(StoreHead { op, key: Key::new(key)?, value_len, noreply })
+            }
+            Self::Meta { token, flags, set, value_len } => {
+                let flags = MetaFlags::from_parts(flags, *set);
+                Head::Meta(MetaRequest { verb: Verb::Set, token, flags }, *value_len)
+            }
+        })
+    }
+}
+
 impl LargeValue {
-    /// The key.
-    pub fn key(&self) -> Option<Key<'_>> {
-        Key::new(&self.key)
+    /// The line that announced it.
+    pub fn head(&self) -> Option<Head<'_>> {
+        self.head.head()
     }
 
-    fn new(head: StoreHead<'_>) -> Self {
-        Self {
-            op: head.op,
-            noreply: head.noreply,
-            value: Vec::new(),
-            key: head.key.as_bytes().into(),
-            missing: head.value_len + 2,
-        }
+    /// Whether the client wants no reply, not even an error.
+    pub fn noreply(&self) -> bool {
+        self.head().is_some_and(|head| head.noreply())
     }
 
-    /// Takes what `input` holds of the value. Memory grows by a quarter of what has arrived, at least to hold `input`
-    /// and at most by what is missing, so that an announcement alone costs nothing.
-    fn collect(&mut self, input: &[u8]) -> usize {
-        let taken = self.missing.min(input.len());
-        let room = self.value.capacity() - self.value.len();
-        if room < taken {
-            let growth = (self.value.len() / 4).max(VALUE_GROWTH).max(taken).min(self.missing);
-            self.value.reserve_exact(growth);
-        }
-        self.value.extend_from_slice(&input[..taken]);
-        self.missing -= taken;
-        taken
+    fn new(head: Head<'_>) -> Self {
+        Self { value: Vec::new(), head: OwnedHead::new(head), missing: head.value_len() + 2 }
     }
+}
+
+/// Takes what `input` holds of a value that `missing` bytes of are still to come. Memory grows by a quarter of what has
+/// arrived, at least to hold `input` and at most by what is missing, so that an announcement alone costs nothing.
+fn collect(value: &mut Vec<u8>, missing: &mut usize, input: &[u8]) -> usize {
+    let taken = (*missing).min(input.len());
+    let room = value.capacity() - value.len();
+    if room < taken {
+        let growth = (value.len() / 4).max(VALUE_GROWTH).max(taken).min(*missing);
+        value.reserve_exact(growth);
+    }
+    value.extend_from_slice(&input[..taken]);
+    *missing -= taken;
+    taken
 }
 
 #[derive(Debug)]
 enum State {
+    /// Before the first byte, which decides about the dialect.
+    Start,
+    /// In the binary dialect.
+    Packets(PacketFraming),
+    /// In the text dialect, before the client has authenticated.
+    Locked(LockedFraming),
     /// At the start of a line.
     Line,
     /// Within a large value.
@@ -113,9 +183,36 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Values above `item_size_max` bytes are skipped.
+    /// Values above `item_size_max` bytes are skipped. The first byte decides about the dialect.
     pub const fn new(item_size_max: usize) -> Self {
-        Self { state: State::Line, scanned: 0, item_size_max }
+        Self { state: State::Start, scanned: 0, item_size_max }
+    }
+
+    /// Input of one dialect, whatever it begins with. If it is `locked`, nothing but authentication gets through until
+    /// [`Framing::unlock`].
+    pub const fn of_dialect(item_size_max: usize, dialect: Dialect, locked: bool) -> Self {
+        let state = match dialect {
+            Dialect::Text if locked => State::Locked(LockedFraming::new()),
+            Dialect::Text => State::Line,
+            Dialect::Binary => State::Packets(PacketFraming::new(locked)),
+        };
+        Self { state, scanned: 0, item_size_max }
+    }
+
+    /// The client has authenticated.
+    pub fn unlock(&mut self) {
+        match &mut self.state {
+            State::Locked(_) => self.state = State::Line,
+            State::Packets(packets) => packets.locked = false,
+            _ => {}
+        }
+    }
+
+    /// The client has to authenticate anew: it has tried to become somebody else. (The text dialect knows no such way.)
+    pub const fn lock(&mut self) {
+        if let State::Packets(packets) = &mut self.state {
+            packets.locked = true;
+        }
     }
 
     /// The first frame of `input` and the bytes used up, which the caller must not show again. Without a frame more
@@ -130,13 +227,19 @@ impl Framing {
 
     /// Whether the input may end here without cutting a request in two.
     pub const fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Line | State::Closed)
+        match &self.state {
+            State::Start | State::Line | State::Closed => true,
+            State::Packets(packets) => packets.is_between_requests(),
+            State::Locked(locked) => locked.is_between_requests(),
+            State::Value(_) | State::Skip { .. } | State::SkipLine => false,
+        }
     }
 
     /// Bytes of memory held for a value in progress.
     pub fn held(&self) -> usize {
         match &self.state {
             State::Value(large) => large.value.capacity(),
+            State::Packets(packets) => packets.held(),
             _ => 0,
         }
     }
@@ -160,7 +263,10 @@ impl Framing {
             }
         }
         match text::request::parse(line) {
-            Parsed::Request(Request::Store(head)) => self.store(head, line_len, input),
+            Parsed::Request(Request::Store(head)) => self.store(Head::Classic(head), line_len, input),
+            Parsed::Request(Request::MetaStore { request, value_len }) => {
+                self.store(Head::Meta(request, value_len), line_len, input)
+            }
             Parsed::Request(request) => {
                 self.scanned = 0;
                 (line_len, Some(Frame::Request(request)))
@@ -192,10 +298,11 @@ impl Framing {
         (input.len(), Some(Frame::Refused { error: ProtocolError::LineTooLong, noreply: false }))
     }
 
-    fn store<'a>(&mut self, head: StoreHead<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        let end = line_len + head.value_len;
-        if head.value_len > self.item_size_max {
-            self.skip(head.value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
+    fn store<'a>(&mut self, head: Head<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let value_len = head.value_len();
+        let end = line_len + value_len;
+        if value_len > self.item_size_max {
+            self.skip(value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
             return self.rest(line_len, input);
         }
         if let Some(terminator) = input.get(end..end + 2) {
@@ -203,11 +310,11 @@ impl Framing {
             let frame = if terminator == b"\r\n" {
                 Frame::Store { head, value: &input[line_len..end] }
             } else {
-                Frame::Refused { error: ProtocolError::BadDataChunk, noreply: head.noreply }
+                Frame::Refused { error: ProtocolError::BadDataChunk, noreply: head.noreply() }
             };
             return (end + 2, Some(frame));
         }
-        if head.value_len < SHARED_VALUE_LEN_MIN {
+        if value_len < SHARED_VALUE_LEN_MIN {
             return (0, None);
         }
         self.state = State::Value(Box::new(LargeValue::new(head)));
@@ -224,6 +331,22 @@ impl Framing {
     fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
             State::Line => (0, None),
+            State::Packets(packets) => packets.next(input, self.item_size_max),
+            State::Start => match input.first() {
+                None => (0, None),
+                Some(&REQUEST_MAGIC) => {
+                    self.state = State::Packets(PacketFraming::new(false));
+                    self.unusual(input)
+                }
+                Some(_) => {
+                    self.state = State::Line;
+                    self.line(input)
+                }
+            },
+            State::Locked(locked) => match locked.next(input) {
+                (_, Some(Frame::Close)) => self.close(input),
+                other => other,
+            },
             State::Closed => (input.len(), None),
             State::SkipLine => match memchr(b'\n', input) {
                 Some(end) => {
@@ -233,7 +356,7 @@ impl Framing {
                 None => (input.len(), None),
             },
             State::Value(large) => {
-                let used = large.collect(input);
+                let used = collect(&mut large.value, &mut large.missing, input);
                 (used, (large.missing == 0).then(|| self.finish_value()))
             }
             State::Skip { bytes, .. } => {
@@ -250,7 +373,7 @@ impl Framing {
         };
         let value_len = large.value.len() - 2;
         if &large.value[value_len..] != b"\r\n" {
-            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply };
+            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply() };
         }
         large.value.truncate(value_len);
         Frame::StoreLarge(large)
@@ -300,8 +423,10 @@ mod tests {
                     Frame::Request(request) => format!("{request:?}").chars().take(12).collect(),
                     Frame::Store { value, .. } => format!("store {}", value.len()),
                     Frame::StoreLarge(large) => format!("store {}", large.value.len()),
-                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply),
+                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply()),
                     Frame::Refused { error, .. } => format!("{error:?}"),
+                    Frame::Packet(packet) => panic!("lines, and no {packet:?}"),
+                    Frame::Credentials(_) => panic!("no password is needed"),
                     Frame::Close => "close".to_owned(),
                 });
                 pending.drain(..used);

@@ -1,5 +1,6 @@
 //! A request that all cores take part in.
 
+use crate::protocol::binary::Tag;
 use crate::session::letter::Totals;
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder};
@@ -21,6 +22,11 @@ pub enum GatherKind {
     Certificates,
     /// `cache_memlimit`, in bytes.
     MemoryLimit(usize),
+    /// No core: the reply, which is there already, is held back.
+    Delay {
+        /// Until this moment, in milliseconds of the monotonic clock.
+        until_ms: u64,
+    },
 }
 
 /// A request to all cores in progress.
@@ -30,6 +36,8 @@ pub struct Gather {
     pub kind: GatherKind,
     /// Where the reply goes; `None` if nobody wants it.
     pub slot: Option<SlotNumber>,
+    /// Of a packet: what its responses repeat.
+    pub tag: Option<Tag>,
     /// Whether the letters have been made.
     pub started: bool,
     /// Answers still to come.
@@ -43,6 +51,14 @@ pub struct Gather {
 impl Gather {
     /// A gathering that has not started.
     pub fn new(kind: GatherKind, slot: Option<SlotNumber>) -> Box<Self> {
-        Box::new(Self { kind, slot, started: false, waiting: 0, totals: Totals::default(), text: Vec::new() })
+        Box::new(Self {
+            kind,
+            slot,
+            tag: None,
+            started: false,
+            waiting: 0,
+            totals: Totals::default(),
+            text: Vec::new(),
+        })
     }
 }

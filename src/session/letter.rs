@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::metrics::{Counters, ItemTotals};
+use crate::protocol::meta::{FlagSet, MetaRequest, Verb};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder, Key, ShardId};
@@ -26,6 +27,17 @@ pub enum Task {
         op: Op,
         /// Length of the key.
         key_len: u8,
+    },
+    /// One meta request; the letter's data are its key, its flags, and a small value.
+    Meta {
+        /// Which.
+        verb: Verb,
+        /// The letters of its flags.
+        set: FlagSet,
+        /// Length of the key.
+        key_len: u8,
+        /// Length of the flags.
+        flags_len: u16,
     },
     /// Keys of a multi-get, as many as fit `reply_len_max` bytes of reply but at least one.
     Many {
@@ -105,6 +117,16 @@ impl Letter {
             pieces: Vec::new(),
             totals: None,
         })
+    }
+
+    /// Writes a meta request with this key; a small value may be added to the data.
+    pub fn put_meta(&mut self, request: &MetaRequest<'_>, key: Key<'_>) {
+        let text = request.flags.text();
+        #[expect(clippy::cast_possible_truncation, reason = "keys and lines are that short (limits.rs)")]
+        let (key_len, flags_len) = (key.as_bytes().len() as u8, text.len() as u16);
+        self.task = Task::Meta { verb: request.verb, set: request.flags.set(), key_len, flags_len };
+        self.data.extend_from_slice(key.as_bytes());
+        self.data.extend_from_slice(text);
     }
 
     /// Adds a key to a letter of many.

@@ -16,7 +16,7 @@ use crate::session::framing::Framing;
 use crate::session::gather::Gather;
 use crate::session::letter::Letter;
 use crate::session::multiget::MultiGet;
-use crate::session::slots::Slots;
+use crate::session::slots::{SlotNumber, Slots};
 use crate::terms::ShardId;
 
 /// The state of one conversation.
@@ -38,19 +38,32 @@ pub struct Session {
     pub multiget: Option<Box<MultiGet>>,
     /// A request to all cores in progress. Nothing runs behind it.
     pub gather: Option<Box<Gather>>,
+    /// A reply that waits for everything before it. Nothing runs behind it.
+    pub fence: Option<Fence>,
     /// Reply bytes handed to the driver that it has not sent yet.
     pub unsent: usize,
     /// The client will send nothing more.
     pub input_over: bool,
+    /// Attempts to authenticate that have failed.
+    pub failed_attempts: u8,
     /// No further request is run; the conversation ends when the replies to those before are sent.
     pub closing: bool,
 }
 
+/// A reply that is given when all requests before it have been carried out, those without a reply too.
+#[derive(Debug)]
+pub struct Fence {
+    /// Its place.
+    pub slot: SlotNumber,
+    /// The reply.
+    pub reply: Box<[u8]>,
+}
+
 impl Session {
-    /// A conversation at its start, in which values above `item_size_max` are refused.
-    pub fn new(item_size_max: usize) -> Self {
+    /// A conversation at its start, cut by `framing`.
+    pub fn new(framing: Framing) -> Self {
         Self {
-            framing: Framing::new(item_size_max),
+            framing,
             slots: Slots::default(),
             pending: Vec::new(),
             outstanding: 0,
@@ -58,8 +71,10 @@ impl Session {
             last_owner: ShardId(0),
             multiget: None,
             gather: None,
+            fence: None,
             unsent: 0,
             input_over: false,
+            failed_attempts: 0,
             closing: false,
         }
     }
@@ -72,6 +87,7 @@ impl Session {
             && self.parked.is_empty()
             && self.multiget.is_none()
             && self.gather.is_none()
+            && self.fence.is_none()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
             && self.backlog() < OUTPUT_BACKLOG_MAX
     }

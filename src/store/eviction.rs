@@ -1,10 +1,12 @@
 //! Making room: what no reader needs any more goes first, then the dead, then the living in the order of the queue.
 
+use super::classes::class_of;
+use super::door::{Eviction, Item, StoreOutcome};
 use super::expiry::Life;
-use super::items::Items;
-use super::shard::{Shard, StoreOutcome};
+use super::items::{Items, item_size};
+use super::shard::Shard;
 use super::slots::SlotId;
-use crate::terms::{KeyHash, Now};
+use crate::terms::{Deadline, KeyHash, Now};
 
 /// Slots looked through for dead items before a living one is evicted.
 const DEAD_LOOKS_EVICTING: usize = 8;
@@ -107,11 +109,18 @@ impl Shard {
                 self.counters.crawler_items_checked += 1;
             }
             if self.is_dead(id, now) {
+                let class = self.class_of(id);
                 self.bury(id, now);
                 taken_back += 1;
                 match sweep {
-                    Sweep::ForRoom => self.counters.reclaimed += 1,
-                    Sweep::InBackground => self.counters.crawler_reclaimed += 1,
+                    Sweep::ForRoom => {
+                        self.counters.reclaimed += 1;
+                        self.class_counters[class].reclaimed += 1;
+                    }
+                    Sweep::InBackground => {
+                        self.counters.crawler_reclaimed += 1;
+                        self.class_counters[class].crawler_reclaimed += 1;
+                    }
                 }
             }
         }
@@ -122,18 +131,44 @@ impl Shard {
         let flushes = &self.flushes;
         let Some(id) = self.items.next_victim(|item| flushes.life(item, now) != Life::Live) else { return false };
         if self.is_dead(id, now) {
-            self.bury(id, now);
             self.counters.reclaimed += 1;
+            let class = self.class_of(id);
+            self.class_counters[class].reclaimed += 1;
+            self.bury(id, now);
             return true;
         }
+        self.log_eviction(id, now);
+        let class = self.class_of(id);
         let item = self.items.remove(id);
+        let idle_s = seconds(now).saturating_sub(item.accessed_s);
+        let of_class = &mut self.class_counters[class];
         self.counters.evictions += 1;
+        of_class.evicted += 1;
+        of_class.evicted_nonzero += u64::from(item.deadline != Deadline::NEVER);
+        of_class.evicted_time = idle_s;
         if !item.fetched {
             self.counters.evicted_unfetched += 1;
-        } else if seconds(now).saturating_sub(item.accessed_s) <= ACTIVE_S {
+            of_class.evicted_unfetched += 1;
+        } else if idle_s <= ACTIVE_S {
             self.counters.evicted_active += 1;
+            of_class.evicted_active += 1;
         }
         true
+    }
+
+    fn log_eviction(&mut self, id: SlotId, now: Now) {
+        if self.eviction_log.is_none() {
+            return;
+        }
+        let Item { fetched, deadline, idle_s, class, size, .. } = self.view(id, now);
+        let key = self.items.get(id).payload.key().into();
+        if let Some(log) = &mut self.eviction_log {
+            log.push(Eviction { key, fetched, deadline, idle_s, class, size });
+        }
+    }
+
+    fn class_of(&self, id: SlotId) -> usize {
+        usize::from(class_of(item_size(&self.items.get(id).payload)))
     }
 
     /// Whether an item whose bytes are in their place is dead.
@@ -144,10 +179,12 @@ impl Shard {
 
     /// Takes a dead item back.
     pub(super) fn bury(&mut self, id: SlotId, now: Now) -> Life {
+        let class = self.class_of(id);
         let item = self.items.remove(id);
         let life = self.flushes.life(&item, now);
         if life == Life::Expired && !item.fetched {
             self.counters.expired_unfetched += 1;
+            self.class_counters[class].expired_unfetched += 1;
         }
         life
     }

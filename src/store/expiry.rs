@@ -50,6 +50,12 @@ impl Flushes {
         }
     }
 
+    /// Whether `item` lives, a pending order whose time has come included.
+    pub(super) const fn is_live(&self, item: &StoredItem, births: u64, now: Now) -> bool {
+        let is_due = matches!(self.pending_at_ms, Some(at_ms) if at_ms <= now.monotonic_ms);
+        !(is_due && item.birth <= births) && matches!(self.life(item, now), Life::Live)
+    }
+
     /// How `item` stands.
     pub(super) const fn life(&self, item: &StoredItem, now: Now) -> Life {
         if item.birth <= self.flushed_to {

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
+use super::door::{Incoming, Marks, Value};
 use super::memory::allocated;
-use super::shard::{Incoming, Value};
 use super::slots::SlotId;
 use crate::limits::SHARED_VALUE_LEN_MIN;
-use crate::terms::{Deadline, Flags, Key, KeyHash};
+use crate::terms::{CasUnique, Deadline, Flags, Key, KeyHash};
 
 /// What a shard keeps about one item, beside its bytes.
 #[derive(Debug)]
@@ -15,8 +15,10 @@ pub(super) struct StoredItem {
     pub(super) payload: Payload,
     /// The key's hash, so that leaving the index needs no hashing.
     pub(super) hash: KeyHash,
-    /// The shard's count of writes when this one happened, from 1. Tells age (flush) and gives the CAS unique.
+    /// The shard's count of writes when this one happened, from 1. Tells age (flush).
     pub(super) birth: u64,
+    /// The version: made of the birth, or as the client chose.
+    pub(super) cas: CasUnique,
     /// The client's flags.
     pub(super) flags: Flags,
     /// When it dies.
@@ -27,6 +29,8 @@ pub(super) struct StoredItem {
     pub(super) newer: Option<SlotId>,
     /// The neighbour written before this one.
     pub(super) older: Option<SlotId>,
+    /// What the protocol remembers.
+    pub(super) marks: Marks,
     /// Used since the eviction hand last passed.
     pub(super) visited: bool,
     /// Fetched or touched since it was stored.
@@ -143,6 +147,11 @@ impl Payload {
             Self::Inline(bytes) => bytes,
             Self::Shared(shared) => &shared.key,
         }
+    }
+
+    /// The same key with an empty value.
+    pub(super) fn emptied(&self) -> Self {
+        inline(self.key(), &[])
     }
 
     pub(super) fn value(&self) -> Value<'_> {
@@ -284,9 +293,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_without_its_bytes_is_56_bytes() {
+    fn an_item_without_its_bytes_is_72_bytes() {
         assert_eq!(size_of::<Payload>(), 16);
-        assert_eq!(size_of::<StoredItem>(), 56);
+        assert_eq!(size_of::<StoredItem>(), 72);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All items of a shard with their index, their order and their bytes, kept in step.
 
+use super::classes::{CLASSES, class_of};
 use super::index::Index;
 use super::item::{Payload, StoredItem};
 use super::memory::Pinned;
@@ -17,6 +18,8 @@ pub(super) struct Items {
     pinned: Pinned,
     payload_bytes: usize,
     sweep_place: usize,
+    /// Items and their bytes by size class.
+    tallies: [(u64, u64); CLASSES],
 }
 
 /// Bytes that memory brings at a time.
@@ -34,6 +37,7 @@ impl Items {
             pinned: Pinned::default(),
             payload_bytes: 0,
             sweep_place: 0,
+            tallies: [(0, 0); CLASSES],
         }
     }
 
@@ -102,12 +106,32 @@ impl Items {
     }
 
     /// Adds an item under a key that has none.
-    pub(super) fn insert(&mut self, item: StoredItem) {
-        self.payload_bytes += item.payload.charge();
+    pub(super) fn insert(&mut self, item: StoredItem) -> SlotId {
+        self.charge(&item.payload);
         let hash = item.hash;
         let id = self.slots.insert(item);
         self.index.insert(hash, id);
         self.queue.push_newest(&mut self.slots, id);
+        id
+    }
+
+    fn charge(&mut self, payload: &Payload) {
+        self.payload_bytes += payload.charge();
+        let (number, bytes) = self.tally(payload);
+        *number += 1;
+        *bytes += item_size(payload) as u64;
+    }
+
+    fn discharge(&mut self, payload: &Payload) {
+        self.payload_bytes -= payload.charge();
+        let (number, bytes) = self.tally(payload);
+        *number -= 1;
+        *bytes -= item_size(payload) as u64;
+    }
+
+    fn tally(&mut self, payload: &Payload) -> (&mut u64, &mut u64) {
+        let (number, bytes) = &mut self.tallies[usize::from(class_of(item_size(payload)))];
+        (number, bytes)
     }
 
     /// Removes an item. What is returned has no bytes any more.
@@ -116,7 +140,7 @@ impl Items {
         let mut item = self.slots.remove(id);
         self.index.remove(item.hash, id);
         let payload = std::mem::replace(&mut item.payload, Payload::taken());
-        self.payload_bytes -= payload.charge();
+        self.discharge(&payload);
         self.discard(payload);
         item
     }
@@ -124,13 +148,13 @@ impl Items {
     /// Takes an item's bytes out for a change. Until [`Items::put`] they count nowhere and the item is not evicted.
     pub(super) fn take(&mut self, id: SlotId) -> Payload {
         let payload = std::mem::replace(&mut self.slots.get_mut(id).payload, Payload::taken());
-        self.payload_bytes -= payload.charge();
+        self.discharge(&payload);
         payload
     }
 
     /// Gives an item its bytes.
     pub(super) fn put(&mut self, id: SlotId, payload: Payload) {
-        self.payload_bytes += payload.charge();
+        self.charge(&payload);
         self.slots.get_mut(id).payload = payload;
     }
 
@@ -166,6 +190,31 @@ impl Items {
         };
         self.sweep_place += 1;
         found.map(|(id, _)| id)
+    }
+
+    /// Shows the items of `count` places from `place` on; gives the place to go on from, if there is one.
+    pub(super) fn walk(&self, place: usize, count: usize, mut each: impl FnMut(SlotId)) -> Option<usize> {
+        for place in place..place + count {
+            if let Some((id, _)) = self.slots.at_place(place).ok()? {
+                each(id);
+            }
+        }
+        Some(place + count)
+    }
+
+    /// All items from the one written longest ago.
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = SlotId> {
+        std::iter::successors(self.queue.oldest(), |&id| self.slots.get(id).newer)
+    }
+
+    /// Items and their bytes in each size class.
+    pub(super) fn class_tallies(&self) -> impl Iterator<Item = (u8, (u64, u64))> {
+        (0..).zip(self.tallies)
+    }
+
+    /// The size of every item.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().map(|(_, item)| item_size(&item.payload))
     }
 
     /// Whether the tables were made for four times the items.
@@ -206,5 +255,12 @@ impl Items {
         }
         let payload_bytes = self.slots.iter().map(|(_, item)| item.payload.charge()).sum::<usize>();
         assert_eq!(self.payload_bytes, payload_bytes, "bytes of payloads");
+        let (number, bytes) = self.tallies.iter().fold((0, 0), |sum, tally| (sum.0 + tally.0, sum.1 + tally.1));
+        assert_eq!((number, bytes), (self.len() as u64, self.sizes().sum::<usize>() as u64), "items by class");
     }
+}
+
+/// Bytes of a whole item.
+pub(super) fn item_size(payload: &Payload) -> usize {
+    payload.charge() + size_of::<StoredItem>()
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::tests::{at, config};
-use super::{ArithmeticOutcome, Incoming, Lookup, Shard, ShardConfig, StoreOutcome, Value};
+use super::{
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest, Value,
+};
 use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, FlushOrder, Key, Now, StoreMode};
 
 #[derive(Clone, Debug)]
@@ -213,10 +215,10 @@ impl Pair {
         let deadline = Deadline::from_exptime(Exptime(exptime), self.now);
         let flags = Flags(self.serial);
         let incoming = if shared { Incoming::Shared(value.clone().into()) } else { Incoming::Slice(&value) };
-        let outcome = self.shard.store(mode, key_term, hash, flags, deadline, incoming, self.now);
+        let outcome = self.shard.store(StoreRequest::new(mode, key_term, hash, flags, deadline, incoming), self.now);
         let present = self.oracle.get_mut(&key);
         match outcome {
-            StoreOutcome::Stored(cas) => match (mode, present) {
+            StoreOutcome::Stored { cas, .. } => match (mode, present) {
                 (StoreMode::Append, Some(expected)) => {
                     expected.value.extend_from_slice(&value);
                     expected.cas = cas;
@@ -250,14 +252,16 @@ impl Pair {
     fn arithmetic(&mut self, key: u8, direction: Arithmetic, delta: u64) {
         let name = name(key);
         let key_term = Key::new(&name).unwrap();
-        let outcome = self.shard.arithmetic(key_term, self.shard.hash(key_term), direction, delta, self.now);
+        let outcome = self
+            .shard
+            .arithmetic(ArithmeticRequest::new(key_term, self.shard.hash(key_term), direction, delta), self.now);
         let present = self.oracle.get_mut(&key);
         let number = present.as_ref().and_then(|expected| {
             let text = std::str::from_utf8(&expected.value).ok()?;
             text.trim_end_matches(' ').parse::<u64>().ok()
         });
         match (outcome, present, number) {
-            (ArithmeticOutcome::Value(result, cas), Some(expected), Some(number)) => {
+            (ArithmeticOutcome::Value { number: result, cas, .. }, Some(expected), Some(number)) => {
                 let wanted = match direction {
                     Arithmetic::Increment => number.wrapping_add(delta),
                     Arithmetic::Decrement => number.saturating_sub(delta),

@@ -2,13 +2,17 @@
 
 use std::hash::Hasher;
 
-use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 
+use super::classes::{self, CLASSES};
+use super::door::{
+    ArithmeticOutcome, ArithmeticRequest, ClassStats, EvictionLog, Incoming, Item, Lookup, Marks, StoreOutcome,
+    StoreRequest,
+};
 use super::eviction::seconds;
 use super::expiry::{Flushes, Life};
 use super::item::{End, Payload, StoredItem, parse_number};
-use super::items::Items;
+use super::items::{Items, item_size};
 use super::slots::SlotId;
 use crate::terms::{Arithmetic, CasUnique, Deadline, Flags, FlushOrder, Key, KeyHash, Now, ShardId, StoreMode};
 
@@ -29,80 +33,6 @@ pub struct ShardConfig {
     pub cas: bool,
     /// The key of the index hash.
     pub hash_seed: [u64; 2],
-}
-
-/// A value on its way in.
-#[derive(Debug)]
-pub enum Incoming<'a> {
-    /// Bytes to copy.
-    Slice(&'a [u8]),
-    /// Memory that becomes the item's, without a copy.
-    Shared(Bytes),
-}
-
-/// A value on its way out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Value<'a> {
-    /// Bytes in the shard's memory, to be copied into the reply.
-    Inline(&'a [u8]),
-    /// Reference-counted memory: a reply clones the handle and sends it without a copy.
-    Shared(&'a Bytes),
-}
-
-/// A stored item as a reader sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Item<'a> {
-    /// The value.
-    pub value: Value<'a>,
-    /// The client's flags.
-    pub flags: Flags,
-    /// The version; 0 with `-C`.
-    pub cas: CasUnique,
-    /// When it dies.
-    pub deadline: Deadline,
-}
-
-/// What a look-up found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lookup<'a> {
-    /// A live item.
-    Hit(Item<'a>),
-    /// Nothing.
-    Miss,
-    /// An item whose time had come; its memory is taken back.
-    Expired,
-    /// An item that a `flush_all` killed; its memory is taken back.
-    Flushed,
-}
-
-/// What became of a storage request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StoreOutcome {
-    /// Stored, with this version.
-    Stored(CasUnique),
-    /// `Add` found an item; `Replace`, `Append`, `Prepend` found none.
-    NotStored,
-    /// `Cas` found another version.
-    Exists,
-    /// `Cas` found no item.
-    NotFound,
-    /// Does not fit the limits of an item; after `Set` the old item under the key is gone.
-    TooLarge,
-    /// No memory and nothing may be evicted; after `Set` the old item under the key is gone.
-    OutOfMemory,
-}
-
-/// What became of `incr` and `decr`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ArithmeticOutcome {
-    /// The new number, with the item's new version.
-    Value(u64, CasUnique),
-    /// No item.
-    NotFound,
-    /// The item's value is not a decimal number of 64 bits.
-    NonNumeric,
-    /// No memory for the new number; the old one stays.
-    OutOfMemory,
 }
 
 /// What the shard counts about its items; all since start or the last reset, except the gauges named so.
@@ -148,14 +78,26 @@ pub struct Shard {
     /// Counters only; the gauges are read off when asked for.
     pub(super) counters: ShardStats,
     /// Writes so far: the age of items, and what CAS uniques are made of.
-    births: u64,
+    pub(super) births: u64,
+    /// What was evicted lately, if somebody watches.
+    pub(super) eviction_log: Option<EvictionLog>,
+    /// What became of the items of each size class.
+    pub(super) class_counters: [ClassStats; CLASSES],
 }
 
 impl Shard {
     /// An empty shard.
     pub fn new(config: ShardConfig) -> Self {
         let items = Items::new(config.memory_limit);
-        Self { config, items, flushes: Flushes::default(), counters: ShardStats::default(), births: 0 }
+        Self {
+            config,
+            items,
+            flushes: Flushes::default(),
+            counters: ShardStats::default(),
+            births: 0,
+            eviction_log: None,
+            class_counters: [ClassStats::default(); CLASSES],
+        }
     }
 
     /// The index's hash of a key: keyed, so that no client can choose keys that collide.
@@ -176,7 +118,7 @@ impl Shard {
         match self.find_live(key, hash, now) {
             Ok(id) => {
                 self.mark_fetched(id, now);
-                Lookup::Hit(self.view(id))
+                Lookup::Hit(self.view(id, now))
             }
             Err(absent) => absent,
         }
@@ -188,7 +130,7 @@ impl Shard {
             Ok(id) => {
                 self.mark_fetched(id, now);
                 self.items.get_mut(id).deadline = deadline;
-                Lookup::Hit(self.view(id))
+                Lookup::Hit(self.view(id, now))
             }
             Err(absent) => absent,
         }
@@ -199,57 +141,56 @@ impl Shard {
         matches!(self.get_and_touch(key, hash, deadline, now), Lookup::Hit(_))
     }
 
-    /// Stores `value` as `mode` says; makes room if there is none.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a storage request has this many parts, and they have nothing else in common"
-    )]
-    pub fn store(
-        &mut self,
-        mode: StoreMode,
-        key: Key<'_>,
-        hash: KeyHash,
-        flags: Flags,
-        deadline: Deadline,
-        value: Incoming<'_>,
-        now: Now,
-    ) -> StoreOutcome {
+    /// Stores a value as the request says; makes room if there is none.
+    pub fn store(&mut self, request: StoreRequest<'_>, now: Now) -> StoreOutcome {
+        let StoreRequest { key, hash, flags, deadline, cas, key_is_binary, .. } = request;
         let found = self.find_live(key, hash, now).ok();
-        let stored = match (mode, found) {
+        let (mode, compare) = match request.mode {
+            StoreMode::Cas(wanted) => (StoreMode::Replace, Some(wanted)),
+            mode => (mode, request.compare),
+        };
+        let is_overwrite = matches!(mode, StoreMode::Set | StoreMode::Replace);
+        let mut is_older = false;
+        if let (Some(wanted), Some(id)) = (compare, found)
+            && mode != StoreMode::Add
+            && !self.is_version(id, wanted)
+        {
+            is_older = is_overwrite && request.stale_if_older && wanted < self.items.get(id).cas;
+            if !is_older {
+                return StoreOutcome::Exists;
+            }
+        }
+        let new_marks = Marks { stale: false, won: false, key_is_binary };
+        let written = match (mode, found) {
             (StoreMode::Add, Some(id)) => {
                 self.items.get_mut(id).visited = true;
                 return StoreOutcome::NotStored;
             }
-            (StoreMode::Replace | StoreMode::Append | StoreMode::Prepend, None) => return StoreOutcome::NotStored,
-            (StoreMode::Cas(_), None) => return StoreOutcome::NotFound,
-            (StoreMode::Cas(wanted), Some(id)) if !self.is_version(id, wanted) => return StoreOutcome::Exists,
-            (StoreMode::Append, Some(id)) => self.join(id, End::Back, &value, now),
-            (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &value, now),
-            // The tables shrink only for an item that comes anew, and only a `set` may lose the old one by trying.
-            (StoreMode::Set, Some(id))
-                if self.tables_are_in_the_way(Payload::charge_for(key.as_bytes().len(), value.len())) =>
-            {
-                self.items.remove(id);
-                self.insert(key, hash, flags, deadline, value, now)
+            (StoreMode::Set | StoreMode::Replace, None) if compare.is_some() => return StoreOutcome::NotFound,
+            (StoreMode::Append | StoreMode::Prepend, None) => {
+                let Some(deadline) = request.vivify else { return StoreOutcome::NotStored };
+                self.insert(key, hash, flags, deadline, request.value, now)
             }
+            (StoreMode::Replace | StoreMode::Cas(_), None) => return StoreOutcome::NotStored,
+            (StoreMode::Append, Some(id)) => self.join(id, End::Back, &request.value, now),
+            (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &request.value, now),
             (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id)) => {
-                let stored = self.overwrite(id, key, value, now);
-                if stored.is_ok() {
-                    let item = self.items.get_mut(id);
-                    (item.flags, item.deadline) = (flags, deadline);
-                    (item.accessed_s, item.fetched) = (seconds(now), false);
-                } else if mode == StoreMode::Set {
-                    // The client believes the old value replaced.
-                    self.items.remove(id);
-                }
-                stored
+                self.replace(id, is_older, compare.is_none() && mode == StoreMode::Set, request, now)
             }
-            (StoreMode::Set | StoreMode::Add, None) => self.insert(key, hash, flags, deadline, value, now),
+            (StoreMode::Set | StoreMode::Add, None) => self.insert(key, hash, flags, deadline, request.value, now),
         };
-        match stored {
-            Ok(birth) => {
+        match written {
+            Ok(id) => {
                 self.counters.total_items += 1;
-                StoreOutcome::Stored(self.cas_of(birth))
+                let item = self.items.get_mut(id);
+                item.marks = match found {
+                    Some(_) if is_older => Marks { stale: true, won: item.marks.won, key_is_binary },
+                    Some(_) if !is_overwrite => Marks { key_is_binary: item.marks.key_is_binary, ..new_marks },
+                    _ => new_marks,
+                };
+                self.assign_cas(id, cas);
+                let item = self.items.get(id);
+                StoreOutcome::Stored { cas: item.cas, len: item.payload.value_bytes().len() }
             }
             Err(refusal) => refusal,
         }
@@ -266,36 +207,48 @@ impl Shard {
     }
 
     /// Adds to or subtracts from a decimal number. A number with fewer digits keeps the value's length and is padded
-    /// with blanks (PROTOCOL §3). Flags and deadline stay, the CAS unique is new.
-    pub fn arithmetic(
-        &mut self,
-        key: Key<'_>,
-        hash: KeyHash,
-        direction: Arithmetic,
-        delta: u64,
-        now: Now,
-    ) -> ArithmeticOutcome {
-        let Ok(id) = self.find_live(key, hash, now) else { return ArithmeticOutcome::NotFound };
+    /// with blanks (PROTOCOL §3). Flags stay, and the deadline unless the request has one; the CAS unique is new.
+    pub fn arithmetic(&mut self, request: ArithmeticRequest<'_>, now: Now) -> ArithmeticOutcome {
+        let ArithmeticRequest { key, hash, .. } = request;
+        let Ok(id) = self.find_live(key, hash, now) else { return self.create_number(&request, now) };
+        if request.compare.is_some_and(|wanted| !self.is_version(id, wanted)) {
+            return ArithmeticOutcome::Exists;
+        }
         let item = self.items.get_mut(id);
         item.visited = true;
         let Some(text) = item.payload.inline_value_mut() else { return ArithmeticOutcome::NonNumeric };
         let Some(present) = parse_number(text) else { return ArithmeticOutcome::NonNumeric };
-        let number = match direction {
-            Arithmetic::Increment => present.wrapping_add(delta),
-            Arithmetic::Decrement => present.saturating_sub(delta),
+        let number = match request.direction {
+            Arithmetic::Increment => present.wrapping_add(request.delta),
+            Arithmetic::Decrement => present.saturating_sub(request.delta),
         };
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(number).as_bytes();
-        let birth = if digits.len() <= text.len() {
+        if digits.len() <= text.len() {
             text[..digits.len()].copy_from_slice(digits);
             text[digits.len()..].fill(b' ');
-            self.give_birth(id)
-        } else {
-            let grown = self.overwrite(id, key, Incoming::Slice(digits), now);
-            let Ok(birth) = grown else { return ArithmeticOutcome::OutOfMemory };
-            birth
+            self.give_birth(id);
+        } else if self.overwrite(id, key, Incoming::Slice(digits), now).is_err() {
+            return ArithmeticOutcome::OutOfMemory;
+        }
+        self.assign_cas(id, request.cas);
+        let item = self.items.get_mut(id);
+        item.deadline = request.deadline.unwrap_or(item.deadline);
+        ArithmeticOutcome::Value { number, cas: item.cas, deadline: item.deadline }
+    }
+
+    /// The number did not exist: makes it, if that is asked for.
+    fn create_number(&mut self, request: &ArithmeticRequest<'_>, now: Now) -> ArithmeticOutcome {
+        let Some((number, deadline)) = request.create else { return ArithmeticOutcome::NotFound };
+        let mut digits = itoa::Buffer::new();
+        let value = Incoming::Slice(digits.format(number).as_bytes());
+        let Ok(id) = self.insert(request.key, request.hash, Flags(0), deadline, value, now) else {
+            return ArithmeticOutcome::OutOfMemory;
         };
-        ArithmeticOutcome::Value(number, self.cas_of(birth))
+        self.counters.total_items += 1;
+        self.items.get_mut(id).marks.key_is_binary = request.key_is_binary;
+        self.assign_cas(id, request.cas);
+        ArithmeticOutcome::Created { number, cas: self.items.get(id).cas, deadline }
     }
 
     /// Carries out a `flush_all`: what was written before its moment is dead, and its memory comes back bit by bit.
@@ -335,6 +288,7 @@ impl Shard {
     /// Sets the counters to 0. Gauges stay.
     pub fn reset_stats(&mut self) {
         self.counters = ShardStats::default();
+        self.class_counters = [ClassStats::default(); CLASSES];
     }
 
     /// Asserts what always holds: index, slots and queue have the same items, every item is found under its key, and
@@ -344,7 +298,7 @@ impl Shard {
     }
 
     /// The live item under `key`. A dead one is taken back, and `Err` says of what it died.
-    fn find_live(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Result<SlotId, Lookup<'static>> {
+    pub(super) fn find_live(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Result<SlotId, Lookup<'static>> {
         self.flushes.carry_out_due(self.births, now);
         let id = self.items.find(key, hash).ok_or(Lookup::Miss)?;
         match self.flushes.life(self.items.get(id), now) {
@@ -360,20 +314,31 @@ impl Shard {
         }
     }
 
-    fn mark_fetched(&mut self, id: SlotId, now: Now) {
+    pub(super) fn mark_fetched(&mut self, id: SlotId, now: Now) {
         let item = self.items.get_mut(id);
         item.accessed_s = seconds(now);
         item.fetched = true;
         item.visited = true;
     }
 
-    fn view(&self, id: SlotId) -> Item<'_> {
-        let StoredItem { payload, birth, flags, deadline, .. } = self.items.get(id);
-        Item { value: payload.value(), flags: *flags, cas: self.cas_of(*birth), deadline: *deadline }
+    pub(super) fn view(&self, id: SlotId, now: Now) -> Item<'_> {
+        let item = self.items.get(id);
+        let size = item_size(&item.payload);
+        Item {
+            value: item.payload.value(),
+            flags: item.flags,
+            cas: item.cas,
+            deadline: item.deadline,
+            marks: item.marks,
+            fetched: item.fetched,
+            idle_s: seconds(now).saturating_sub(item.accessed_s),
+            class: classes::class_of(size),
+            size,
+        }
     }
 
     /// The version of an item born as the shard's `birth`-th.
-    fn cas_of(&self, birth: u64) -> CasUnique {
+    pub(super) fn cas_of(&self, birth: u64) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);
         }
@@ -382,13 +347,21 @@ impl Shard {
 
     /// 0 is no item's version, also where all items show 0 (`-C`).
     fn is_version(&self, id: SlotId, wanted: CasUnique) -> bool {
-        wanted.0 != 0 && self.cas_of(self.items.get(id).birth) == wanted
+        wanted.0 != 0 && self.items.get(id).cas == wanted
     }
 
-    fn give_birth(&mut self, id: SlotId) -> u64 {
+    /// Gives an item the version that the client chose for it, if it did.
+    pub(super) fn assign_cas(&mut self, id: SlotId, cas: Option<CasUnique>) {
+        if let (Some(cas), true) = (cas, self.config.cas) {
+            self.items.get_mut(id).cas = cas;
+        }
+    }
+
+    pub(super) fn give_birth(&mut self, id: SlotId) {
         self.births += 1;
-        self.items.get_mut(id).birth = self.births;
-        self.births
+        let (birth, cas) = (self.births, self.cas_of(self.births));
+        let item = self.items.get_mut(id);
+        (item.birth, item.cas) = (birth, cas);
     }
 
     fn insert(
@@ -399,29 +372,71 @@ impl Shard {
         deadline: Deadline,
         value: Incoming<'_>,
         now: Now,
-    ) -> Result<u64, StoreOutcome> {
+    ) -> Result<SlotId, StoreOutcome> {
         self.check_value_len(value.len())?;
         let charge = Payload::charge_for(key.as_bytes().len(), value.len());
         self.check_charge(charge)?;
         self.make_room(charge, Some(hash), now)?;
         self.births += 1;
-        self.items.insert(StoredItem {
+        Ok(self.items.insert(StoredItem {
             payload: Payload::new(key, value),
             hash,
             birth: self.births,
+            cas: self.cas_of(self.births),
             flags,
             deadline,
             accessed_s: seconds(now),
             newer: None,
             older: None,
+            marks: Marks::default(),
             visited: false,
             fetched: false,
-        });
-        Ok(self.births)
+        }))
+    }
+
+    /// Puts a new item in the place of an old one. An older version keeps the old one's deadline; only a plain `set`
+    /// takes the old item with it when it fails.
+    fn replace(
+        &mut self,
+        id: SlotId,
+        is_older: bool,
+        is_plain_set: bool,
+        request: StoreRequest<'_>,
+        now: Now,
+    ) -> Result<SlotId, StoreOutcome> {
+        let StoreRequest { key, hash, flags, deadline, value, .. } = request;
+        let deadline = if is_older { self.items.get(id).deadline } else { deadline };
+        let charge = Payload::charge_for(key.as_bytes().len(), value.len());
+        // The tables shrink only for an item that comes anew, and only a `set` may lose the old one by trying.
+        if is_plain_set && self.tables_are_in_the_way(charge) {
+            self.items.remove(id);
+            return self.insert(key, hash, flags, deadline, value, now);
+        }
+        match self.overwrite(id, key, value, now) {
+            Ok(()) => {
+                let item = self.items.get_mut(id);
+                (item.flags, item.deadline) = (flags, deadline);
+                (item.accessed_s, item.fetched) = (seconds(now), false);
+                Ok(id)
+            }
+            Err(refusal) => {
+                // The client believes the old value replaced.
+                if is_plain_set {
+                    self.items.remove(id);
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// Gives an item a new value, and the place of a new one in the eviction queue. Without room the old value stays.
-    fn overwrite(&mut self, id: SlotId, key: Key<'_>, value: Incoming<'_>, now: Now) -> Result<u64, StoreOutcome> {
+    pub(super) fn overwrite(
+        &mut self,
+        id: SlotId,
+        key: Key<'_>,
+        value: Incoming<'_>,
+        now: Now,
+    ) -> Result<(), StoreOutcome> {
         self.check_value_len(value.len())?;
         let item = self.items.get_mut(id);
         match item.payload.inline_value_mut() {
@@ -431,23 +446,25 @@ impl Shard {
             })?,
         }
         self.items.renew(id);
-        Ok(self.give_birth(id))
+        self.give_birth(id);
+        Ok(())
     }
 
     /// `append` and `prepend`. Without room the old value stays.
-    fn join(&mut self, id: SlotId, end: End, extra: &Incoming<'_>, now: Now) -> Result<u64, StoreOutcome> {
+    fn join(&mut self, id: SlotId, end: End, extra: &Incoming<'_>, now: Now) -> Result<SlotId, StoreOutcome> {
         let value_len_max = self.config.item_size_max;
         let present = &self.items.get(id).payload;
         self.check_value_len(present.value_bytes().len() + extra.len())?;
         let charge = present.joined_charge(end, extra.len(), value_len_max);
         self.change_payload(id, charge, now, |old| old.join(end, extra.as_slice(), value_len_max))?;
         self.items.get_mut(id).visited = true;
-        Ok(self.give_birth(id))
+        self.give_birth(id);
+        Ok(id)
     }
 
     /// Changes an item's bytes to ones that are charged `charge`. `change` gives the new bytes and what is left of
     /// the old ones.
-    fn change_payload(
+    pub(super) fn change_payload(
         &mut self,
         id: SlotId,
         charge: usize,

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use super::item::{Payload, StoredItem};
-use super::{ArithmeticOutcome, Incoming, Item, Lookup, Shard, ShardConfig, StoreOutcome, Value};
+use super::{
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Marks, Shard, ShardConfig, StoreOutcome,
+    StoreRequest, Value,
+};
 use crate::limits::SHARED_VALUE_LEN_MIN;
 use crate::terms::{
     Arithmetic, CasUnique, Deadline, Exptime, Flags, FlushOrder, Key, KeyHash, Now, ShardId, StoreMode,
@@ -37,9 +40,16 @@ pub(super) fn bare_item() -> StoredItem {
         accessed_s: 0,
         newer: None,
         older: None,
+        cas: CasUnique(1),
+        marks: Marks::default(),
         visited: false,
         fetched: false,
     }
+}
+
+/// The version of what was stored, if it was.
+fn cas_of(outcome: StoreOutcome) -> Option<CasUnique> {
+    if let StoreOutcome::Stored { cas, .. } = outcome { Some(cas) } else { None }
 }
 
 /// A shard with keys as text and defaults for what a case does not look at.
@@ -56,7 +66,8 @@ impl Bench {
     fn store_with(&mut self, mode: StoreMode, key: &str, value: &[u8], deadline: Deadline) -> StoreOutcome {
         let key = Key::new(key.as_bytes()).unwrap();
         let hash = self.shard.hash(key);
-        let outcome = self.shard.store(mode, key, hash, Flags(5), deadline, Incoming::Slice(value), self.now);
+        let outcome =
+            self.shard.store(StoreRequest::new(mode, key, hash, Flags(5), deadline, Incoming::Slice(value)), self.now);
         self.shard.verify();
         assert!(self.shard.stats().bytes <= self.shard.stats().limit_maxbytes);
         outcome
@@ -68,7 +79,7 @@ impl Bench {
 
     fn set(&mut self, key: &str, value: &[u8]) -> CasUnique {
         match self.store(StoreMode::Set, key, value) {
-            StoreOutcome::Stored(cas) => cas,
+            StoreOutcome::Stored { cas, .. } => cas,
             other => panic!("set {key}: {other:?}"),
         }
     }
@@ -115,7 +126,7 @@ impl Bench {
     fn arithmetic(&mut self, direction: Arithmetic, key: &str, delta: u64) -> ArithmeticOutcome {
         let key = Key::new(key.as_bytes()).unwrap();
         let hash = self.shard.hash(key);
-        self.shard.arithmetic(key, hash, direction, delta, self.now)
+        self.shard.arithmetic(ArithmeticRequest::new(key, hash, direction, delta), self.now)
     }
 }
 
@@ -126,16 +137,16 @@ fn storage_modes_look_at_what_is_there() {
         assert_eq!(bench.store(mode, "k", b"v"), StoreOutcome::NotStored, "{mode:?}");
     }
     assert_eq!(bench.store(StoreMode::Cas(CasUnique(1)), "k", b"v"), StoreOutcome::NotFound);
-    assert_eq!(bench.store(StoreMode::Add, "k", b"b"), StoreOutcome::Stored(CasUnique(1)));
+    assert_eq!(cas_of(bench.store(StoreMode::Add, "k", b"b")), Some(CasUnique(1)));
     assert_eq!(bench.store(StoreMode::Add, "k", b"v"), StoreOutcome::NotStored);
-    assert_eq!(bench.store(StoreMode::Append, "k", b"c"), StoreOutcome::Stored(CasUnique(2)));
-    assert_eq!(bench.store(StoreMode::Prepend, "k", b"a"), StoreOutcome::Stored(CasUnique(3)));
+    assert_eq!(cas_of(bench.store(StoreMode::Append, "k", b"c")), Some(CasUnique(2)));
+    assert_eq!(cas_of(bench.store(StoreMode::Prepend, "k", b"a")), Some(CasUnique(3)));
     assert_eq!(bench.value("k"), b"abc");
     for stale in [0, 2, 4] {
         assert_eq!(bench.store(StoreMode::Cas(CasUnique(stale)), "k", b"v"), StoreOutcome::Exists);
     }
-    assert_eq!(bench.store(StoreMode::Cas(CasUnique(3)), "k", b"swapped"), StoreOutcome::Stored(CasUnique(4)));
-    assert_eq!(bench.store(StoreMode::Replace, "k", b"replaced"), StoreOutcome::Stored(CasUnique(5)));
+    assert_eq!(cas_of(bench.store(StoreMode::Cas(CasUnique(3)), "k", b"swapped")), Some(CasUnique(4)));
+    assert_eq!(cas_of(bench.store(StoreMode::Replace, "k", b"replaced")), Some(CasUnique(5)));
     assert_eq!((bench.value("k"), bench.shard.stats().total_items), (b"replaced".to_vec(), 5));
 }
 
@@ -144,15 +155,10 @@ fn appending_keeps_flags_and_deadline() {
     let mut bench = Bench::new(config(1 << 20));
     let deadline = Deadline::from_exptime(Exptime(100), START);
     bench.store_with(StoreMode::Set, "k", b"v", deadline);
-    bench.shard.store(
-        StoreMode::Append,
-        Key::new(b"k").unwrap(),
-        bench.shard.hash(Key::new(b"k").unwrap()),
-        Flags(99),
-        Deadline::PAST,
-        Incoming::Slice(b"w"),
-        START,
-    );
+    let key = Key::new(b"k").unwrap();
+    let hash = bench.shard.hash(key);
+    let value = Incoming::Slice(b"w");
+    bench.shard.store(StoreRequest::new(StoreMode::Append, key, hash, Flags(99), Deadline::PAST, value), START);
     assert_eq!((bench.item("k").flags, bench.item("k").deadline), (Flags(5), deadline));
 }
 
@@ -161,7 +167,10 @@ fn cas_uniques_of_shards_interleave_and_grow() {
     let mut bench = Bench::new(ShardConfig { id: ShardId(2), shards: 4, ..config(1 << 20) });
     let uniques: Vec<_> = ["a", "b", "a"].map(|key| bench.set(key, b"1").0).into();
     assert_eq!(uniques, [3, 7, 11]);
-    assert_eq!(bench.arithmetic(Arithmetic::Increment, "a", 0), ArithmeticOutcome::Value(1, CasUnique(15)));
+    assert_eq!(
+        bench.arithmetic(Arithmetic::Increment, "a", 0),
+        ArithmeticOutcome::Value { number: 1, cas: CasUnique(15), deadline: Deadline::NEVER }
+    );
     assert!(bench.touch("a", 50));
     assert_eq!(bench.item("a").cas, CasUnique(15), "a touch is no new version");
 }
@@ -178,7 +187,7 @@ fn without_cas_all_versions_are_0_and_never_compare_equal() {
 #[test]
 fn numbers_wrap_stop_at_0_and_are_padded() {
     let mut bench = Bench::new(config(1 << 20));
-    let value = |number, cas| ArithmeticOutcome::Value(number, CasUnique(cas));
+    let value = |number, cas| ArithmeticOutcome::Value { number, cas: CasUnique(cas), deadline: Deadline::NEVER };
     bench.set("k", b"10");
     assert_eq!(bench.arithmetic(Arithmetic::Decrement, "k", 1), value(9, 2));
     assert_eq!(bench.value("k"), b"9 ");
@@ -215,7 +224,7 @@ fn a_dead_item_is_absent_to_every_request_and_its_memory_comes_back() {
         assert_eq!(bench.store(StoreMode::Replace, "replace", b"2"), StoreOutcome::NotStored);
         assert_eq!(bench.store(StoreMode::Append, "append", b"2"), StoreOutcome::NotStored);
         assert_eq!(bench.store(StoreMode::Cas(CasUnique(7)), "cas", b"2"), StoreOutcome::NotFound);
-        assert_eq!(bench.store(StoreMode::Add, "add", b"2"), StoreOutcome::Stored(CasUnique(9)));
+        assert_eq!(cas_of(bench.store(StoreMode::Add, "add", b"2")), Some(CasUnique(9)));
         let stats = bench.shard.stats();
         assert_eq!((stats.curr_items, stats.evictions), (1, 0));
         assert_eq!(stats.expired_unfetched, if lookup == Lookup::Expired { 8 } else { 0 });
@@ -241,7 +250,7 @@ fn a_delayed_flush_kills_what_was_last_written_before_its_moment() {
 #[test]
 fn an_item_stored_already_expired_is_stored_and_never_read() {
     let mut bench = Bench::new(config(1 << 20));
-    assert!(matches!(bench.store_with(StoreMode::Set, "k", b"v", Deadline::PAST), StoreOutcome::Stored(_)));
+    assert!(matches!(bench.store_with(StoreMode::Set, "k", b"v", Deadline::PAST), StoreOutcome::Stored { .. }));
     assert_eq!(bench.get("k"), Lookup::Expired);
 }
 
@@ -334,7 +343,7 @@ fn the_background_sweep_takes_all_dead_items_back() {
 fn without_eviction_a_full_shard_refuses_and_forgets_the_old_value() {
     let mut bench = Bench::new(ShardConfig { evict: false, ..config(16 << 10) });
     let mut stored = 0;
-    while let StoreOutcome::Stored(_) = bench.store(StoreMode::Set, &stored.to_string(), &[b'v'; 300]) {
+    while let StoreOutcome::Stored { .. } = bench.store(StoreMode::Set, &stored.to_string(), &[b'v'; 300]) {
         stored += 1;
     }
     assert_eq!(bench.store(StoreMode::Append, "0", &[b'v'; 1000]), StoreOutcome::OutOfMemory);
@@ -375,7 +384,9 @@ fn a_shared_value_comes_and_goes_without_a_copy() {
     let place = value.as_ptr();
     let key = Key::new(b"k").unwrap();
     let hash = bench.shard.hash(key);
-    bench.shard.store(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Shared(value), START);
+    bench
+        .shard
+        .store(StoreRequest::new(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Shared(value)), START);
     assert_eq!(bench.reader("k").as_ptr(), place);
 }
 
@@ -387,8 +398,9 @@ fn ten_thousand_appends_move_the_value_seldom() {
     let hash = bench.shard.hash(key);
     for _ in 0..10_000 {
         let extra = Incoming::Slice(&[b'v'; 100]);
-        let outcome = bench.shard.store(StoreMode::Append, key, hash, Flags(0), Deadline::NEVER, extra, START);
-        assert!(matches!(outcome, StoreOutcome::Stored(_)));
+        let outcome =
+            bench.shard.store(StoreRequest::new(StoreMode::Append, key, hash, Flags(0), Deadline::NEVER, extra), START);
+        assert!(matches!(outcome, StoreOutcome::Stored { .. }));
     }
     bench.shard.verify();
     assert_eq!(bench.value("k").len(), 1_000_000);
@@ -402,8 +414,11 @@ fn growth_and_a_falling_limit_stay_within_the_limit() {
         let name = number.to_be_bytes();
         let key = Key::new(&name).unwrap();
         let hash = shard.hash(key);
-        let outcome = shard.store(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(&name), START);
-        assert!(matches!(outcome, StoreOutcome::Stored(_)));
+        let outcome = shard.store(
+            StoreRequest::new(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(&name)),
+            START,
+        );
+        assert!(matches!(outcome, StoreOutcome::Stored { .. }));
         assert!(shard.stats().bytes <= 3 << 20);
     }
     let full = shard.stats();
@@ -424,7 +439,10 @@ fn large_values_after_small_ones_get_the_tables_memory() {
         let name = number.to_be_bytes();
         let key = Key::new(&name).unwrap();
         let hash = bench.shard.hash(key);
-        bench.shard.store(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(b"v"), START);
+        bench.shard.store(
+            StoreRequest::new(StoreMode::Set, key, hash, Flags(0), Deadline::NEVER, Incoming::Slice(b"v")),
+            START,
+        );
     }
     let tables_full = bench.shard.stats().hash_bytes;
     for number in 0..5 {
@@ -442,11 +460,14 @@ fn a_value_larger_than_what_the_tables_leave_gets_their_memory() {
             let name = format!("tiny {number}");
             let name = Key::new(name.as_bytes()).unwrap();
             let hash = bench.shard.hash(name);
-            bench.shard.store(StoreMode::Set, name, hash, Flags(0), Deadline::NEVER, Incoming::Slice(b""), START);
+            bench.shard.store(
+                StoreRequest::new(StoreMode::Set, name, hash, Flags(0), Deadline::NEVER, Incoming::Slice(b"")),
+                START,
+            );
         }
         bench.set("tiny 7", b"");
         let outcome = bench.store(StoreMode::Set, key, &vec![b'v'; 2 << 20]);
-        assert!(matches!(outcome, StoreOutcome::Stored(_)), "{key}: {outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Stored { .. }), "{key}: {outcome:?}");
         assert_eq!(bench.value(key).len(), 2 << 20);
         bench.shard.verify();
     }

@@ -1,8 +1,13 @@
 //! The drivers without a process: one engine, or several joined by letters, with a clock that only the tests move.
 
 use std::cell::RefCell;
+use std::fs;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ringcached::auth::Users;
+use ringcached::protocol::Dialect;
 
 use crate::cluster::{Client, Cluster, config};
 use crate::driver::{Connection, Driver, Received};
@@ -28,6 +33,18 @@ impl Session {
                     let size = options.next().and_then(|size| size.strip_suffix('m')).expect("-I in m");
                     config.shard.item_size_max = size.parse::<usize>().expect("a number") << 20;
                 }
+                "-B" => {
+                    config.access.dialect = match *options.next().expect("-B NAME") {
+                        "ascii" => Some(Dialect::Text),
+                        "binary" => Some(Dialect::Binary),
+                        other => panic!("-B {other}"),
+                    };
+                }
+                "-Y" => {
+                    let text = fs::read(options.next().expect("-Y FILE")).expect("a password file");
+                    config.access.users = Some(Arc::new(Users::parse(&text).expect("users")));
+                }
+                "-S" => config.access.dialect = Some(Dialect::Binary),
                 other => panic!("the session driver does not know {other}"),
             }
         }

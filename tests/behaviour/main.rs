@@ -20,15 +20,25 @@ mod differences;
 mod driver;
 mod driver_session;
 mod driver_tcp;
+mod packets;
 mod talk;
 mod transcript;
 
 mod admin;
 mod arithmetic;
+mod authentication;
+mod binary;
+mod binary_errors;
 mod cas;
 mod errors_and_limits;
 mod expiry;
 mod flush;
+mod meta_arithmetic;
+mod meta_delete;
+mod meta_errors;
+mod meta_get;
+mod meta_set;
+mod meta_stale;
 mod noreply;
 mod pipelining;
 mod retrieval;
@@ -39,7 +49,9 @@ mod udp;
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
-            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin udp);
+            suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors
+                binary binary_errors authentication udp);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {

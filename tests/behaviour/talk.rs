@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ringcached::protocol::binary::response::{self, Parsed, Response};
+use ringcached::protocol::binary::{HEADER_LEN, REQUEST_MAGIC};
+
 use crate::differences;
 use crate::driver::{Connection, Driver, Kind, Received, Tolerance};
-use crate::transcript::{Body, Case, Piece, Step, pieces, steps};
+use crate::packets;
+use crate::transcript::{Body, Case, Form, Piece, Step, pieces, steps};
 
+/// The connection that forgets what the case before has left.
+const FLUSHING: u8 = 0;
 /// Times a case is repeated because the machine was too slow for its times.
 const REPEATS: usize = 20;
 
@@ -56,7 +62,13 @@ pub(crate) fn run(kind: Kind, behaviour: &str, cases: Vec<Case>) {
 
 fn run_case(kind: Kind, driver: &mut dyn Driver, body: &Body, options: &[&str]) -> Result<(), Failure> {
     let mut talk = Talk::new(kind, driver);
-    if !options.contains(&"-F") {
+    let is_open = !["-F", "-S", "-Y", "-B"].iter().any(|option| options.contains(option));
+    if is_open && body.speaks_packets() {
+        // On a connection that no case has: those of the case decide about their dialects themselves.
+        talk.step(&Step::Send(FLUSHING, "flush_all\\r\\n".into()))?;
+        talk.step(&Step::Expect(FLUSHING, "OK\\r\\n".into()))?;
+        talk.peers.remove(&FLUSHING);
+    } else if is_open {
         talk.ask("flush_all\r\n", "OK\r\n")?;
     }
     talk.began = talk.driver.elapsed();
@@ -69,6 +81,8 @@ fn run_case(kind: Kind, driver: &mut dyn Driver, body: &Body, options: &[&str]) 
 
 struct Peer {
     connection: Box<dyn Connection>,
+    /// Whether packets are spoken: what was sent first began like one.
+    is_binary: Option<bool>,
     received: Vec<u8>,
     over: bool,
 }
@@ -93,6 +107,12 @@ impl<'a> Talk<'a> {
         self.step(&Step::Expect(1, expect.into()))
     }
 
+    /// As [`Talk::ask`], on another connection.
+    pub(crate) fn ask_on(&mut self, connection: u8, send: &str, expect: &str) -> Result<(), Failure> {
+        self.step(&Step::Send(connection, send.into()))?;
+        self.step(&Step::Expect(connection, expect.into()))
+    }
+
     /// Plays the lines of a transcript.
     pub(crate) fn play(&mut self, lines: &str) -> Result<(), Failure> {
         let steps = steps(lines);
@@ -111,7 +131,9 @@ impl<'a> Talk<'a> {
 
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, connection: u8, bytes: &[u8]) {
-        self.peer(connection).connection.send(bytes);
+        let peer = self.peer(connection);
+        peer.is_binary = peer.is_binary.or(Some(bytes.len() >= HEADER_LEN && bytes[0] == REQUEST_MAGIC));
+        peer.connection.send(bytes);
     }
 
     /// Sends bytes in two pieces.
@@ -125,6 +147,20 @@ impl<'a> Talk<'a> {
     /// Expects exactly these bytes.
     pub(crate) fn expect_bytes(&mut self, connection: u8, expected: &[u8]) -> Result<(), Failure> {
         self.expect(connection, &[Piece::Bytes(expected.to_vec())])
+    }
+
+    /// Receives more, and shows all that was received and not taken.
+    pub(crate) fn received(&mut self, connection: u8) -> Result<Vec<u8>, Failure> {
+        let peer = self.peer(connection);
+        if peer.receive() {
+            return Ok(peer.received.clone());
+        }
+        Err(Failure::Wrong(format!("waiting, received {}", show(&peer.received))))
+    }
+
+    /// Takes all that was received.
+    pub(crate) fn forget(&mut self, connection: u8) {
+        self.peer(connection).received.clear();
     }
 
     /// Receives through the next `mark`.
@@ -168,6 +204,7 @@ impl<'a> Talk<'a> {
         let driver = &mut *self.driver;
         self.peers.entry(connection).or_insert_with(|| Peer {
             connection: driver.connect(),
+            is_binary: None,
             received: Vec::new(),
             over: false,
         })
@@ -209,12 +246,13 @@ impl<'a> Talk<'a> {
         for piece in pieces(text) {
             match piece {
                 Piece::Bytes(more) => bytes.extend(more),
-                Piece::Number(name, _) => bytes.extend(self.numbers[&name].to_string().bytes()),
+                Piece::Number(name, _, Form::Decimal) => bytes.extend(self.numbers[&name].to_string().bytes()),
+                Piece::Number(name, _, Form::Eight) => bytes.extend(self.numbers[&name].to_be_bytes()),
                 Piece::UnixTime(seconds) => {
                     let unix_s = i64::try_from(self.driver.unix_ms() / 1000).expect("a time of this age");
                     bytes.extend((unix_s + seconds).to_string().bytes());
                 }
-                Piece::Anything => panic!("{{*}} can only be expected"),
+                Piece::Anything | Piece::AnyEight => panic!("{{*}} can only be expected"),
             }
         }
         bytes
@@ -256,13 +294,14 @@ impl<'a> Talk<'a> {
                     Some(at) => rest = &rest[at..],
                     None => return Match::SoFar,
                 },
-                Piece::Number(name, than) => {
-                    let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                    if len == rest.len() {
-                        return Match::SoFar;
-                    }
-                    let Some(number) = std::str::from_utf8(&rest[..len]).ok().and_then(|text| text.parse().ok()) else {
-                        return Match::Not;
+                Piece::AnyEight => match rest.get(8..) {
+                    Some(behind) => rest = behind,
+                    None => return Match::SoFar,
+                },
+                Piece::Number(name, than, form) => {
+                    let (number, len) = match number(rest, *form) {
+                        Ok(found) => found,
+                        Err(no_match) => return no_match,
                     };
                     let holds = numbers.get(name).is_none_or(|bound| *bound == number)
                         && than.as_ref().is_none_or(|than| number > numbers[than]);
@@ -283,14 +322,45 @@ impl<'a> Talk<'a> {
     fn fence(mut self) -> Result<(), Failure> {
         let open: Vec<u8> = self.peers.iter().filter(|(_, peer)| !peer.over).map(|(number, _)| *number).collect();
         for connection in open {
-            self.step(&Step::Send(connection, "version\\r\\n".into()))?;
-            self.step(&Step::Expect(connection, "VERSION {*}\\r\\n".into()))?;
+            if self.peer(connection).is_binary == Some(true) {
+                self.step(&Step::Send(connection, packets::request("version opaque=4294967295")))?;
+                self.expect_version_packet(connection)?;
+            } else {
+                self.step(&Step::Send(connection, "version\\r\\n".into()))?;
+                let line = self.read_through(connection, "\r\n")?;
+                // Before authentication that is the answer to everything.
+                if !line.starts_with("VERSION ") && line != "CLIENT_ERROR unauthenticated\r\n" {
+                    return Err(Failure::Wrong(format!("left over at the end: {}", show(line.as_bytes()))));
+                }
+            }
             let rest = &self.peer(connection).received;
             if !rest.is_empty() {
                 return Err(Failure::Wrong(format!("left over at the end: {}", show(rest))));
             }
         }
         Ok(())
+    }
+
+    /// Expects the response to the packet of [`Talk::fence`], whatever the version.
+    fn expect_version_packet(&mut self, connection: u8) -> Result<(), Failure> {
+        let peer = self.peer(connection);
+        loop {
+            let is_there = match response::parse(&peer.received) {
+                Parsed::Response(Response { tag, status: 0, .. }, len) if tag.opaque == [0xff; 4] => Some(len),
+                Parsed::Incomplete(_) => None,
+                _ => Some(0),
+            };
+            match is_there {
+                None if peer.receive() => {}
+                None | Some(0) => {
+                    return Err(Failure::Wrong(format!("left over at the end: {}", show(&peer.received))));
+                }
+                Some(len) => {
+                    peer.received.drain(..len);
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 
@@ -319,6 +389,19 @@ enum Match {
     Not,
 }
 
+/// The number that `rest` begins with, and its length.
+fn number(rest: &[u8], form: Form) -> Result<(u64, usize), Match> {
+    if form == Form::Eight {
+        return rest.first_chunk::<8>().map(|bytes| (u64::from_be_bytes(*bytes), 8)).ok_or(Match::SoFar);
+    }
+    let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if len == rest.len() {
+        return Err(Match::SoFar);
+    }
+    let number = std::str::from_utf8(&rest[..len]).ok().and_then(|text| text.parse().ok());
+    number.map(|number| (number, len)).ok_or(Match::Not)
+}
+
 fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|window| window == mark)
 }
@@ -337,9 +420,9 @@ fn show_pattern(pattern: &[Piece]) -> String {
         match piece {
             Piece::Bytes(bytes) if bytes.is_empty() => {}
             Piece::Bytes(bytes) => text.push_str(&show(bytes)),
-            Piece::Number(name, None) => text.push_str(&format!("{{{name}}}")),
-            Piece::Number(name, Some(than)) => text.push_str(&format!("{{{name}>{than}}}")),
-            Piece::UnixTime(_) | Piece::Anything => text.push_str("{*}"),
+            Piece::Number(name, None, _) => text.push_str(&format!("{{{name}}}")),
+            Piece::Number(name, Some(than), _) => text.push_str(&format!("{{{name}>{than}}}")),
+            Piece::UnixTime(_) | Piece::Anything | Piece::AnyEight => text.push_str("{*}"),
         }
     }
     text

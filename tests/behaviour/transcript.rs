@@ -6,6 +6,8 @@
 //! < END              and must then receive exactly this line; lines in a row are one expectation
 //! >| get a\n         sends exactly these bytes: no line end is added
 //! <| END\r\n         receives exactly these bytes
+//! b> get key=a       sends a packet of the binary protocol; so `2b>`; see `packets.rs`
+//! b< get not-found   receives one
 //! 2> get a           the same for connection 2, which opens when first named; so 2< 2>| 2<|
 //! closed             the server has closed connection 1 and sent nothing more; so `2 closed`
 //! half-close         connection 1 sends no more; so `2 half-close`
@@ -16,7 +18,10 @@
 //! ```
 //! In bytes: `\r \n \t \0 \\ \xHH`, and `{x*300}` is 300 times `x`; `{now+5}` is the Unix time in five seconds.
 //! `{name}` in an expectation is a number, the same wherever the name stands, also in what is sent; `{name>other}` is a
-//! number larger than the number `other`; `{*}` is anything to the end of the line.
+//! number larger than the number `other`; `{*}` is anything to the end of the line. `{name:8}` and `{*:8}` are the same
+//! in eight bytes, big endian.
+
+use crate::packets;
 
 /// One conversation, with a server that no other case disturbs.
 pub(crate) struct Case {
@@ -36,6 +41,18 @@ pub(crate) enum Body {
     Lines(String),
     /// What a transcript cannot say.
     Code(fn(&mut crate::talk::Talk<'_>) -> Result<(), crate::talk::Failure>),
+}
+
+impl Body {
+    /// Whether connections speak the binary protocol in it.
+    pub(crate) fn speaks_packets(&self) -> bool {
+        match self {
+            Self::Lines(lines) => {
+                lines.lines().any(|line| line.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('b'))
+            }
+            Self::Code(_) => false,
+        }
+    }
 }
 
 impl Case {
@@ -108,6 +125,14 @@ pub(crate) fn steps(lines: &str) -> Vec<Step> {
             Some((digit, rest)) if digit.as_bytes()[0].is_ascii_digit() => (digit.as_bytes()[0] - b'0', rest),
             _ => (1, line),
         };
+        if let Some(line) = rest.strip_prefix("b>") {
+            push_send(&mut steps, connection, packets::request(line));
+            continue;
+        }
+        if let Some(line) = rest.strip_prefix("b<") {
+            push_expect(&mut steps, connection, packets::response(line));
+            continue;
+        }
         let line_text = |rest: &str| format!("{}\\r\\n", rest.strip_prefix(' ').unwrap_or(rest));
         let raw_text = |rest: &str| rest.strip_prefix(' ').unwrap_or(rest).to_owned();
         if let Some(rest) = rest.strip_prefix(">|") {
@@ -158,11 +183,21 @@ fn milliseconds(seconds: &str) -> u64 {
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
     /// The number of this name; if given, larger than the number of the second name.
-    Number(String, Option<String>),
+    Number(String, Option<String>, Form),
     /// The Unix time in this many seconds.
     UnixTime(i64),
     /// Anything but a line end.
     Anything,
+    /// Any eight bytes.
+    AnyEight,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    Decimal,
+    /// Eight bytes, big endian.
+    Eight,
 }
 
 /// Resolves escapes and placeholders.
@@ -196,8 +231,10 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece> {
 }
 
 fn placeholder(inner: &str) -> Piece {
-    if inner == "*" {
-        return Piece::Anything;
+    match inner {
+        "*" => return Piece::Anything,
+        "*:8" => return Piece::AnyEight,
+        _ => {}
     }
     if let Some(seconds) = inner.strip_prefix("now") {
         return Piece::UnixTime(seconds.parse().expect("{now+SECONDS}"));
@@ -206,9 +243,10 @@ fn placeholder(inner: &str) -> Piece {
         let Some(Piece::Bytes(once)) = pieces(what).pop() else { panic!("text and escapes only: {what:?}") };
         return Piece::Bytes(once.repeat(count.parse().expect("{text*COUNT}")));
     }
+    let (inner, form) = inner.strip_suffix(":8").map_or((inner, Form::Decimal), |inner| (inner, Form::Eight));
     match inner.split_once('>') {
-        Some((name, than)) => Piece::Number(name.into(), Some(than.into())),
-        None => Piece::Number(inner.into(), None),
+        Some((name, than)) => Piece::Number(name.into(), Some(than.into()), form),
+        None => Piece::Number(inner.into(), None, form),
     }
 }
 

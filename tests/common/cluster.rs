@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringcached::engine::{Address, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::engine::{Access, Address, Engine, EngineConfig, FactSource, Outgoing, Peer};
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
 use ringcached::session::letter::{ConnectionId, Letter};
@@ -52,6 +52,7 @@ pub(crate) fn config() -> EngineConfig {
         strict_order: false,
         flush_enabled: true,
         shutdown_enabled: false,
+        access: Access::default(),
         idle_timeout_ms: None,
         has_tls: false,
         version: "1.6.45-ringcached-test",
@@ -105,7 +106,11 @@ impl Cluster {
         let id = ConnectionId { index: self.next_index[core], generation: 0 };
         self.next_index[core] += 1;
         let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
-        self.engines[core].open(id, Peer { descriptor: 3, remote: address.clone(), local: address }, self.now);
+        self.engines[core].open(
+            id,
+            Peer { descriptor: 3, remote: address.clone(), local: address, dialect: None },
+            self.now,
+        );
         Client { core, id }
     }
 

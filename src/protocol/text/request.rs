@@ -4,8 +4,13 @@
 //! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them; where it is decided otherwise stands in §13.
 
 use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
+use crate::protocol::meta;
+use crate::protocol::tokens::{
+    Tokens, ends_in_noreply, first_token, last_token, parse_exptime, parse_exptime_32, parse_flags, parse_u64,
+    split_token, trim_blanks,
+};
 use crate::protocol::{Keys, Op, Parsed, ProtocolError, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
-use crate::terms::{Arithmetic, CasUnique, Exptime, Flags, Key, StoreMode};
+use crate::terms::{Arithmetic, CasUnique, Exptime, Key, StoreMode};
 
 /// The shortest line that is looked at, its end included (PROTOCOL §1).
 const LINE_LEN_MIN: usize = 4;
@@ -22,6 +27,9 @@ pub fn parse(raw: &[u8]) -> Parsed<'_> {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let (command, rest) = split_token(line);
+    if let [b'm', letter] = *command {
+        return meta::request::parse(letter, rest).unwrap_or_else(|| unknown(command, rest));
+    }
     match command {
         b"get" => retrieve(Retrieval { with_cas: false, touch: None }, rest),
         b"gets" => retrieve(Retrieval { with_cas: true, touch: None }, rest),
@@ -39,6 +47,23 @@ pub fn parse(raw: &[u8]) -> Parsed<'_> {
         b"gats" => retrieve_and_touch(true, rest),
         _ => parse_administrative(command, rest),
     }
+}
+
+/// The length of the name and password that a line announces, given with its end: `set`, three words that mean nothing
+/// here, and the length (PROTOCOL §9). `None` is no attempt to authenticate.
+pub fn parse_authentication(line: &[u8]) -> Option<usize> {
+    let mut tokens = Tokens(line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line)));
+    if tokens.next()? != b"set" {
+        return None;
+    }
+    let len = parse_u64(tokens.nth(3)?).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX)?;
+    usize::try_from(len).ok()
+}
+
+/// Name and password in what an attempt to authenticate sends: two words.
+pub fn parse_credentials(token: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut tokens = Tokens(token);
+    Some((tokens.next()?, tokens.next()?))
 }
 
 /// Whether a line without an end may be a long `get` (PROTOCOL §1): blanks, then `get ` or `gets `.
@@ -62,7 +87,7 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
                 None => refused(ProtocolError::BadLine, noreply),
             }
         }
-        b"stats" => stats(rest),
+        b"stats" => parse_statistics(rest),
         b"cache_memlimit" => cache_memory_limit(rest),
         b"refresh_certs" => Parsed::Request(Request::RefreshCertificates),
         b"shutdown" => match first_token(rest) {
@@ -71,11 +96,15 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
             _ => refused(ProtocolError::InvalidShutdownMode, false),
         },
         b"quit" => Parsed::Request(Request::Quit),
-        // Browsers and forged requests: anything that ends like an HTTP request line gets no answer.
-        _ if last_token(rest).starts_with(b"HTTP/") => Parsed::Close,
-        _ if command.starts_with(b"HTTP/") && first_token(rest).is_empty() => Parsed::Close,
-        _ => refused(ProtocolError::UnknownCommand, false),
+        _ => unknown(command, rest),
     }
+}
+
+fn unknown<'a>(command: &[u8], rest: &[u8]) -> Parsed<'a> {
+    // Browsers and forged requests: anything that ends like an HTTP request line gets no answer.
+    let is_http =
+        last_token(rest).starts_with(b"HTTP/") || (command.starts_with(b"HTTP/") && first_token(rest).is_empty());
+    if is_http { Parsed::Close } else { refused(ProtocolError::UnknownCommand, false) }
 }
 
 fn retrieve(retrieval: Retrieval, rest: &[u8]) -> Parsed<'_> {
@@ -179,7 +208,8 @@ fn flush_all(rest: &[u8]) -> Parsed<'_> {
     }
 }
 
-fn stats(rest: &[u8]) -> Parsed<'_> {
+/// What `stats` with these arguments asks for.
+pub fn parse_statistics(rest: &[u8]) -> Parsed<'_> {
     match first_token(rest) {
         b"" => Parsed::Request(Request::Stats(StatsReport::General)),
         b"settings" => Parsed::Request(Request::Stats(StatsReport::Settings)),
@@ -209,86 +239,10 @@ const fn change(op: Op, key: Key<'_>, noreply: bool) -> Parsed<'_> {
     Parsed::Request(Request::Change { op, key, noreply })
 }
 
-/// The tokens of a line: runs of anything but blanks. Its field is what is still unread.
-struct Tokens<'a>(&'a [u8]);
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (token, rest) = split_token(trim_blanks(self.0));
-        self.0 = rest;
-        (!token.is_empty()).then_some(token)
-    }
-}
-
-fn trim_blanks(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|&byte| byte != b' ').unwrap_or(bytes.len());
-    &bytes[start..]
-}
-
-/// What stands before the first blank, and the rest from that blank on.
-#[inline]
-fn split_token(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
-    bytes.split_at(end)
-}
-
-fn first_token(bytes: &[u8]) -> &[u8] {
-    split_token(trim_blanks(bytes)).0
-}
-
-fn last_token(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-    let start = bytes[..end].iter().rposition(|&byte| byte == b' ').map_or(0, |blank| blank + 1);
-    &bytes[start..end]
-}
-
-fn ends_in_noreply(rest: &[u8]) -> bool {
-    !rest.is_empty() && last_token(rest) == b"noreply"
-}
-
-/// Decimal digits only, at most 64 bits.
-#[inline]
-fn parse_u64(token: &[u8]) -> Option<u64> {
-    if token.is_empty() || token.len() > 20 {
-        return None;
-    }
-    token.iter().try_fold(0_u64, |number, &byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
-fn parse_flags(token: &[u8]) -> Option<Flags> {
-    parse_u64(token).and_then(|flags| u32::try_from(flags).ok()).map(Flags)
-}
-
-/// The exptime of a storage line: beyond 32 bits it is clamped to the far future or past, not truncated.
-fn parse_exptime(token: &[u8]) -> Option<Exptime> {
-    let (negative, digits) = match token.strip_prefix(b"-") {
-        Some(digits) => (true, digits),
-        None => (false, token),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let magnitude = parse_u64(digits).and_then(|number| i64::try_from(number).ok()).unwrap_or(i64::MAX);
-    Some(Exptime(if negative { -magnitude } else { magnitude }))
-}
-
-/// The exptime of `touch`, `gat` and `flush_all`: beyond 32 bits it is refused (PROTOCOL §2).
-fn parse_exptime_32(token: &[u8]) -> Option<Exptime> {
-    parse_exptime(token).filter(|exptime| i32::try_from(exptime.0).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terms::Flags;
 
     fn error_of(line: &str) -> Option<(ProtocolError, bool)> {
         match parse(line.as_bytes()) {

@@ -1,0 +1,105 @@
+//! Packets of the binary dialect in a conversation: those about one item go to its owner, the others are answered here.
+
+use bytes::Bytes;
+
+use crate::engine::conversation::Conversation;
+use crate::engine::report;
+use crate::protocol::binary::request::{Command, ItemRequest, Request};
+use crate::protocol::binary::{Status, Tag, response};
+use crate::protocol::text::request::parse_statistics;
+use crate::protocol::{self, Op, Parsed, StatsReport};
+use crate::session::framing::Packet;
+use crate::session::gather::GatherKind;
+use crate::store::Incoming;
+use crate::terms::{Exptime, Key};
+
+impl Conversation<'_> {
+    pub(super) fn packet(&mut self, packet: Packet<'_>) {
+        match packet {
+            Packet::Whole { head, value } => self.whole_packet(&head, value),
+            Packet::Large(mut large) => {
+                let mut value = std::mem::take(&mut large.value);
+                value.shrink_to_fit();
+                let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
+                let request = ItemRequest { tag, opcode, command, compare, too_large: false };
+                if let Some(key) = large.key() {
+                    self.submit(Op::Packet(request), key, Incoming::Shared(Bytes::from(value)), false);
+                }
+            }
+            Packet::TooLarge(large) => {
+                let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
+                let request = ItemRequest { tag, opcode, command, compare, too_large: true };
+                if let Some(key) = large.key() {
+                    self.submit(Op::Packet(request), key, Incoming::Slice(&[]), false);
+                }
+            }
+            Packet::Refused { tag, status, close } => {
+                self.refuse_packet(tag, status);
+                if close {
+                    self.session.close();
+                }
+            }
+        }
+    }
+
+    fn whole_packet(&mut self, head: &Request<'_>, value: &[u8]) {
+        let Request { tag, opcode, command, compare, .. } = *head;
+        match command {
+            Command::Retrieve { .. }
+            | Command::Store { .. }
+            | Command::Join(_)
+            | Command::Delete
+            | Command::Arithmetic { .. } => {
+                let request = ItemRequest { tag, opcode, command, compare, too_large: false };
+                if let Some(key) = Key::new(head.key) {
+                    self.submit(Op::Packet(request), key, Incoming::Slice(value), false);
+                }
+            }
+            Command::Flush(delay) => {
+                self.node.counters.cmd_flush += 1;
+                if self.node.config.flush_enabled {
+                    let delay = delay.unwrap_or(Exptime(0));
+                    self.gather_packet(GatherKind::StampFlush(delay), opcode.quiet, tag);
+                } else {
+                    self.refuse_packet(tag, Status::AuthFailure);
+                }
+            }
+            Command::Noop => self.answer(tag, b""),
+            Command::Version => self.answer(tag, self.node.config.version.as_bytes()),
+            Command::Stat => self.statistics_packet(tag, head.key),
+            Command::Quit => {
+                if !opcode.quiet {
+                    self.answer(tag, b"");
+                }
+                self.session.close();
+            }
+            Command::SaslList | Command::SaslAuth | Command::SaslStep => {
+                self.authenticate_by_packet(tag, command, head.key, value);
+            }
+        }
+    }
+
+    /// `Stat`: the reports of the text dialect, a packet for each line.
+    fn statistics_packet(&mut self, tag: Tag, argument: &[u8]) {
+        let Parsed::Request(protocol::Request::Stats(report)) = parse_statistics(argument) else {
+            self.refuse_packet(tag, Status::NotFound);
+            return;
+        };
+        match report {
+            StatsReport::Settings => {
+                let lines = report::settings(self.node);
+                self.session.slots.put(|out| out.write(|buffer| response::write_statistics(buffer, tag, &lines)));
+            }
+            StatsReport::General => self.gather_packet(GatherKind::Totals, false, tag),
+            StatsReport::Connections => self.gather_packet(GatherKind::Connections, false, tag),
+            StatsReport::Reset => self.gather_packet(GatherKind::ResetCounters, false, tag),
+        }
+    }
+
+    fn gather_packet(&mut self, kind: GatherKind, quiet: bool, tag: Tag) {
+        self.gather(kind, quiet);
+        if let Some(gather) = &mut self.session.gather {
+            gather.tag = Some(tag);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Words and numbers of a text line, as all text dialects read them (PROTOCOL §1, §2).
+
+use crate::terms::{Exptime, Flags};
+
+/// The tokens of a line: runs of anything but blanks. Its field is what is still unread.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (token, rest) = split_token(trim_blanks(self.0));
+        self.0 = rest;
+        (!token.is_empty()).then_some(token)
+    }
+}
+
+/// What follows the blanks at the beginning.
+pub(crate) fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|&byte| byte != b' ').unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+/// What stands before the first blank, and the rest from that blank on.
+#[inline]
+pub(crate) fn split_token(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
+    bytes.split_at(end)
+}
+
+/// The first token; empty if there is none.
+pub(crate) fn first_token(bytes: &[u8]) -> &[u8] {
+    split_token(trim_blanks(bytes)).0
+}
+
+/// The last token; empty if there is none.
+pub(crate) fn last_token(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    let start = bytes[..end].iter().rposition(|&byte| byte == b' ').map_or(0, |blank| blank + 1);
+    &bytes[start..end]
+}
+
+/// Whether the last token is `noreply`.
+pub(crate) fn ends_in_noreply(rest: &[u8]) -> bool {
+    !rest.is_empty() && last_token(rest) == b"noreply"
+}
+
+/// Decimal digits only, at most 64 bits.
+#[inline]
+pub(crate) fn parse_u64(token: &[u8]) -> Option<u64> {
+    if token.is_empty() || token.len() > 20 {
+        return None;
+    }
+    token.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Client flags: a number of 32 bits.
+pub(crate) fn parse_flags(token: &[u8]) -> Option<Flags> {
+    parse_u64(token).and_then(|flags| u32::try_from(flags).ok()).map(Flags)
+}
+
+/// The exptime of a storage line: beyond 32 bits it is clamped to the far future or past, not truncated.
+pub(crate) fn parse_exptime(token: &[u8]) -> Option<Exptime> {
+    let (negative, digits) = match token.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, token),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let magnitude = parse_u64(digits).and_then(|number| i64::try_from(number).ok()).unwrap_or(i64::MAX);
+    Some(Exptime(if negative { -magnitude } else { magnitude }))
+}
+
+/// The exptime of `touch`, `gat` and `flush_all`: beyond 32 bits it is refused (PROTOCOL §2).
+pub(crate) fn parse_exptime_32(token: &[u8]) -> Option<Exptime> {
+    parse_exptime(token).filter(|exptime| i32::try_from(exptime.0).is_ok())
+}
