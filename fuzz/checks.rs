@@ -4,9 +4,14 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "a check panics when it fails; not every target uses all of it")]
 
 use ringcached::limits::{
-    INPUT_BACKLOG_MAX, LINE_LEN_MAX, MULTIGET_WINDOW_KEYS, OUTPUT_BACKLOG_MAX, SHARED_VALUE_LEN_MIN,
-    VALUE_LEN_ANNOUNCED_MAX,
+    INPUT_BACKLOG_MAX, KEY_LEN_MAX, LINE_LEN_MAX, META_TOKENS_MAX, MULTIGET_WINDOW_KEYS, OUTPUT_BACKLOG_MAX,
+    SHARED_VALUE_LEN_MIN, VALUE_LEN_ANNOUNCED_MAX,
 };
+use ringcached::protocol::binary::request::{After, Command, Parsed as ParsedPacket, parse as parse_packet};
+use ringcached::protocol::binary::{HEADER_LEN, REQUEST_MAGIC, response};
+use ringcached::protocol::meta::request::Line;
+use ringcached::protocol::meta::response::{Code, Reply};
+use ringcached::protocol::meta::{self, MetaFlags, MetaRequest, Verb};
 use ringcached::protocol::{Keys, Parsed, Request, text};
 
 use crate::cluster::{Client, Cluster, Random, config};
@@ -17,6 +22,9 @@ const VALUE_LEN_MAX: usize = 20_000;
 const REPORT_LEN_MAX: usize = 64 << 10;
 /// A read of a driver.
 const READ_LEN_MAX: usize = 4096;
+
+/// What a packet that asks for statistics begins with.
+const STAT_PACKET: [u8; 2] = [REQUEST_MAGIC, 0x10];
 
 /// The first byte seeds the cuts, the second chooses one core or three, the rest is what a client sends. However it is
 /// cut nothing panics, backlogs stay within their limits, and the replies are those to the input in one piece.
@@ -29,7 +37,9 @@ pub(crate) fn text_stream(data: &[u8]) {
     let whole = cluster.exchange(client, stream);
     assert_eq!(cluster.is_closed(client), cut_closed, "the cuts decide whether the connection is closed");
     // Statistics count reads and bytes as they come.
-    if !stream.windows(5).any(|word| word == b"stats") {
+    let has_statistics =
+        stream.windows(5).any(|word| word == b"stats") || stream.windows(2).any(|word| word == STAT_PACKET);
+    if !has_statistics {
         assert!(whole == cut, "whole: {}\ncut: {}", whole.escape_ascii(), cut.escape_ascii());
     }
     cluster.engines.iter().for_each(|engine| engine.shard().verify());
@@ -105,6 +115,86 @@ pub(crate) fn text_request(data: &[u8]) {
     }
 }
 
+/// A meta request that the parser lets pass is legal, says the same written anew, and is the same after a journey to
+/// another core; every line of a reply is one that a client can read, and [`text_stream`] holds for the same bytes.
+pub(crate) fn meta(data: &[u8]) {
+    let [_, _, stream @ ..] = data else { return };
+    for line in stream.split_inclusive(|&byte| byte == b'\n') {
+        match text::request::parse(line) {
+            Parsed::Request(Request::Meta(request)) => check_meta(line, &request, None),
+            Parsed::Request(Request::MetaStore { request, value_len }) => check_meta(line, &request, Some(value_len)),
+            _ => {}
+        }
+    }
+    check_replies(stream);
+    text_stream(data);
+}
+
+fn check_meta(line: &[u8], request: &MetaRequest<'_>, value_len: Option<usize>) {
+    let mut buffer = [0; KEY_LEN_MAX];
+    let key = request.key(&mut buffer).expect("a parsed request has a key");
+    let flags = request.flags;
+    let letters: Vec<u8> = flags.iter().map(|flag| flag.letter).collect();
+    for letter in b'A'..=b'z' {
+        let is_there = letter.is_ascii_alphabetic() && letters.contains(&letter);
+        let counts = request.verb != Verb::Debug || letter == b'b';
+        assert_eq!(letter.is_ascii_alphabetic() && flags.has(letter), is_there && counts, "{}", line.escape_ascii());
+    }
+    if request.verb == Verb::Debug {
+        return;
+    }
+    assert!(letters.len() <= META_TOKENS_MAX);
+    let mut written = Vec::new();
+    let mut again = Line::new(&mut written, request.verb, key, value_len);
+    for flag in flags.iter().filter(|flag| flag.letter != b'b') {
+        again = again.text(flag.letter, flag.argument);
+    }
+    again.end();
+    // Written with a flag b of its own where the key needs it, it may have a word too many.
+    let (same, same_len) = match text::request::parse(&written) {
+        Parsed::Request(Request::Meta(same)) => (same, None),
+        Parsed::Request(Request::MetaStore { request, value_len }) => (request, Some(value_len)),
+        other => {
+            assert!(letters.len() + 3 >= META_TOKENS_MAX || key.as_bytes().len() > 187, "{other:?}");
+            return;
+        }
+    };
+    let mut buffer = [0; KEY_LEN_MAX];
+    assert_eq!((same.verb, same.key(&mut buffer), same_len), (request.verb, Some(key), value_len));
+    let kept = |flags: MetaFlags<'_>| -> Vec<Vec<u8>> {
+        flags.iter().filter(|flag| flag.letter != b'b').map(|flag| [&[flag.letter], flag.argument].concat()).collect()
+    };
+    assert_eq!(kept(same.flags), kept(flags));
+    for (letter, is_number) in [(b'T', false), (b'N', false), (b'R', false), (b'C', true), (b'E', true), (b'D', true)] {
+        let is_read = if is_number { flags.number(letter).is_some() } else { flags.exptime(letter).is_some() };
+        assert_eq!(is_read, flags.has(letter), "{}", line.escape_ascii());
+    }
+}
+
+/// Sends the lines that are no statistics, values or ends of a conversation one by one, each to a fresh line's start,
+/// and reads what comes.
+fn check_replies(stream: &[u8]) {
+    let mut cluster = new_cluster(1);
+    let client = cluster.connect(0);
+    for line in stream.split_inclusive(|&byte| byte == b'\n').take(50) {
+        let Parsed::Request(Request::Meta(request)) = text::request::parse(line) else { continue };
+        let reply = cluster.exchange(client, line);
+        let Some(first) = reply.split(|&byte| byte == b'\n').next().filter(|first| !first.is_empty()) else { continue };
+        let first = first.strip_suffix(b"\r").expect("a line ends in CRLF");
+        match meta::response::parse(first) {
+            Some(Reply::Coded(code, flags)) => {
+                if let Some(opaque) = request.flags.argument(b'O') {
+                    assert_eq!(flags.argument(b'O'), Some(opaque), "{}", line.escape_ascii());
+                }
+                let len = if let Code::Value(len) = code { len + 2 } else { 0 };
+                assert_eq!(reply.len(), first.len() + 2 + len, "{}", line.escape_ascii());
+            }
+            Some(_) => assert_eq!(request.verb, Verb::Debug),
+            None => assert!(first.starts_with(b"CLIENT_ERROR cannot increment"), "{}", first.escape_ascii()),
+        }
+    }
+}
+
 fn check_keys(line: &[u8], keys: Keys<'_>) {
     let mut count = 0;
     for key in keys {
@@ -117,4 +207,46 @@ fn check_keys(line: &[u8], keys: Keys<'_>) {
 fn check_key(line: &[u8], key: &[u8]) {
     let legal = (1..=250).contains(&key.len()) && !key.iter().any(|byte| b" \n".contains(byte));
     assert!(legal, "a key of {}", line.escape_ascii());
+}
+
+/// As [`text_stream`], of packets; and no packet makes the parsers panic, what they let pass is legal, and it is written
+/// as it was read.
+pub(crate) fn binary(data: &[u8]) {
+    let mut rest = data.get(2..).unwrap_or_default();
+    loop {
+        // A client reads what a server sends, and that may be anything.
+        if let response::Parsed::Response(response, len) = response::parse(rest) {
+            let mut written = Vec::new();
+            response::write(&mut written, &response);
+            assert!(written.len() == len && written[HEADER_LEN..] == rest[HEADER_LEN..len]);
+        }
+        match parse_packet(rest) {
+            ParsedPacket::Request(request) => {
+                assert!(request.key.len() <= KEY_LEN_MAX);
+                let len = request.head_len + request.value_len;
+                let Some(packet) = rest.get(..len) else { break };
+                let mut written = Vec::new();
+                request.write(&packet[request.head_len..], &mut written);
+                let mut expected = packet.to_vec();
+                // Nobody looks at the type of the data and the virtual bucket.
+                expected[5..8].fill(0);
+                // Nor, where nothing is to be created, what it would be.
+                if matches!(request.command, Command::Arithmetic { create: None, .. }) {
+                    expected[HEADER_LEN + 8..HEADER_LEN + 16].fill(0);
+                }
+                assert!(written == expected, "{} read, {} written", packet.escape_ascii(), written.escape_ascii());
+                rest = &rest[len..];
+            }
+            ParsedPacket::Refused { after: After::Skip(len), .. } => {
+                assert!(len >= HEADER_LEN);
+                rest = rest.get(len..).unwrap_or_default();
+            }
+            ParsedPacket::Incomplete(needed) => {
+                assert!(needed > rest.len());
+                break;
+            }
+            ParsedPacket::Refused { .. } | ParsedPacket::Foreign => break,
+        }
+    }
+    text_stream(data);
 }

@@ -8,7 +8,9 @@
 mod binary;
 
 pub mod meta;
+pub mod observe;
 
+use self::observe::{Event, GetStatus, Observe};
 use crate::metrics::Counters;
 use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
@@ -26,6 +28,8 @@ pub struct Executor<'a> {
     pub counters: &'a mut Counters,
     /// The moment that decides about expiry.
     pub now: Now,
+    /// Who is told what happens, if anybody wants to know.
+    pub observer: Option<&'a mut dyn Observe>,
 }
 
 impl Executor<'_> {
@@ -39,8 +43,8 @@ impl Executor<'_> {
             }
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
-                let outcome = self.store(StoreRequest::new(mode, key, hash, flags, deadline, value));
-                out.put(stored(mode, outcome));
+                let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
+                out.put(stored(mode, self.store(request)));
             }
             Op::RefuseTooLarge => {
                 self.refuse_too_large(key, hash);
@@ -60,6 +64,7 @@ impl Executor<'_> {
                     self.counters.touch_hits += 1;
                     out.put(response::TOUCHED);
                 } else {
+                    self.observe_miss(key, GetStatus::NotFound);
                     self.counters.touch_misses += 1;
                     out.put(response::NOT_FOUND);
                 }
@@ -79,36 +84,50 @@ impl Executor<'_> {
     /// Looks up one key, and gives a hit a new expiry if there is one.
     #[inline]
     fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash) -> Option<Item<'_>> {
-        let counters = &mut *self.counters;
+        let Self { shard, counters, now, observer } = self;
         let (lookup, hits, misses) = match touch {
             None => {
                 counters.cmd_get += 1;
-                (self.shard.get(key, hash, self.now), &mut counters.get_hits, &mut counters.get_misses)
+                (shard.get(key, hash, *now), &mut counters.get_hits, &mut counters.get_misses)
             }
             Some(exptime) => {
                 counters.cmd_touch += 1;
-                let deadline = Deadline::from_exptime(exptime, self.now);
-                let lookup = self.shard.get_and_touch(key, hash, deadline, self.now);
+                let lookup = shard.get_and_touch(key, hash, Deadline::from_exptime(exptime, *now), *now);
                 (lookup, &mut counters.touch_hits, &mut counters.touch_misses)
             }
         };
-        match lookup {
+        let status = match lookup {
             Lookup::Hit(item) => {
                 *hits += 1;
+                if let Some(observer) = observer {
+                    let (status, class, size) = (GetStatus::Found, item.class, item.value.len());
+                    observer.observe(&Event::Get { key, status, class, size }, *now);
+                }
                 return Some(item);
             }
-            Lookup::Miss => {}
-            Lookup::Expired => counters.get_expired += 1,
-            Lookup::Flushed => counters.get_flushed += 1,
-        }
+            Lookup::Miss => GetStatus::NotFound,
+            Lookup::Expired => {
+                counters.get_expired += 1;
+                GetStatus::Expired
+            }
+            Lookup::Flushed => {
+                counters.get_flushed += 1;
+                GetStatus::Flushed
+            }
+        };
         *misses += 1;
+        if let Some(observer) = observer {
+            observer.observe(&Event::Get { key, status, class: 0, size: 0 }, *now);
+        }
         None
     }
 
     fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {
-        let is_cas = matches!(request.mode, StoreMode::Cas(_));
+        let StoreRequest { mode, key, hash, deadline, .. } = request;
+        let sent = (deadline, incoming_len(&request.value));
         let outcome = self.shard.store(request, self.now);
-        self.count_store(is_cas, outcome);
+        self.observe_store(command_of(mode), key, hash, outcome, sent);
+        self.count_store(matches!(mode, StoreMode::Cas(_)), outcome);
         outcome
     }
 
@@ -134,6 +153,7 @@ impl Executor<'_> {
 
     /// Deletes an item, of this version if one is given.
     fn delete(&mut self, key: Key<'_>, hash: KeyHash, compare: Option<CasUnique>) -> Deleted {
+        let before = self.look_before_delete(key, hash);
         let is_deleted = match compare {
             None => self.shard.delete(key, hash, self.now),
             Some(wanted) => match self.shard.find(key, hash, self.now) {
@@ -145,6 +165,7 @@ impl Executor<'_> {
                 _ => false,
             },
         };
+        self.observe_delete("delete", key, is_deleted, before);
         if is_deleted {
             self.counters.delete_hits += 1;
             Deleted::Done
@@ -206,6 +227,25 @@ fn computed(outcome: ArithmeticOutcome, out: &mut Output) {
         ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => out.put(response::NOT_FOUND),
         ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
         ArithmeticOutcome::OutOfMemory => out.put(response::OUT_OF_MEMORY),
+    }
+}
+
+fn incoming_len(value: &Incoming<'_>) -> usize {
+    match value {
+        Incoming::Slice(bytes) => bytes.len(),
+        Incoming::Shared(bytes) => bytes.len(),
+    }
+}
+
+/// memcached's word for a storage request.
+const fn command_of(mode: StoreMode) -> &'static str {
+    match mode {
+        StoreMode::Set => "set",
+        StoreMode::Add => "add",
+        StoreMode::Replace => "replace",
+        StoreMode::Append => "append",
+        StoreMode::Prepend => "prepend",
+        StoreMode::Cas(_) => "cas",
     }
 }
 

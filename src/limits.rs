@@ -53,6 +53,21 @@ pub const MULTIGET_WINDOW_KEYS: usize = 64;
 /// Requests, or keys of a multi-get, that a connection runs before others get their turn (`-R` changes it).
 pub const REQUESTS_PER_TURN: usize = 512;
 
+/// What a shard shows of a dump at a time, one step of its walk more at the most.
+pub const DUMP_LETTER_LEN: usize = 16 << 10;
+/// A dump goes on when less than this waits for its client: with the letter under way 64 KiB are in flight.
+pub const DUMP_BACKLOG_MAX: usize = 32 << 10;
+/// Lines that a core keeps for a watcher.
+pub const WATCH_RING_LEN: usize = 64 << 10;
+/// A watcher is sent no more while this waits for it.
+pub const WATCH_BACKLOG_MAX: usize = 64 << 10;
+/// Watchers connected to one core.
+pub const WATCHERS_PER_CORE_MAX: usize = 20;
+/// A core keeps no lines for a watcher that has not asked for so long, in milliseconds.
+pub const WATCH_LEASE_MS: u64 = 5000;
+/// Prefixes of keys that are counted.
+pub const PREFIXES_MAX: usize = 65_536;
+
 /// Datagrams of a reply are at most this long, header included (PROTOCOL §8).
 pub const UDP_DATAGRAM_LEN_MAX: usize = 1400;
 /// The reply to one datagram, all its own datagrams together and without their headers (`-o udp_reply_max`).
@@ -105,6 +120,7 @@ const _: () = {
     );
     assert!(TLS_OUTPUT_MAX >= 16 << 10, "a record of TLS is whole");
     assert!(LINE_LEN_MAX <= u16::MAX as usize, "the flags of a meta line fit what a letter says of them");
+    assert!(DUMP_LETTER_LEN + DUMP_BACKLOG_MAX <= 64 << 10 && DUMP_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");
     assert!(AUTH_NAME_LEN_MAX <= u8::MAX as usize, "a name's length fits a byte");
     assert!(LINE_LEN_MAX < INPUT_BACKLOG_MAX && INPUT_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);

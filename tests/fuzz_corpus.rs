@@ -14,6 +14,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use ringcached::protocol::binary::request::write_raw;
+use ringcached::protocol::binary::{OPCODES, Opcode, Tag, Verb};
+
 use cluster::{Random, seeds};
 
 /// Runs a check over the committed inputs of a target.
@@ -31,7 +34,7 @@ fn over_corpus(target: &str, check: fn(&[u8])) {
 }
 
 /// Runs a check over random inputs.
-fn over_random_inputs(count: u64, check: fn(&[u8])) {
+fn over_random_inputs(count: u64, input: fn(&mut Random) -> Vec<u8>, check: fn(&[u8])) {
     for seed in seeds(count) {
         let data = input(&mut Random(seed));
         assert!(catch_unwind(AssertUnwindSafe(|| check(&data))).is_ok(), "seed {seed}: {}", data.escape_ascii());
@@ -130,6 +133,90 @@ fn input(random: &mut Random) -> Vec<u8> {
     data
 }
 
+/// Flags of meta requests, with and without arguments that fit.
+const FLAGS: [&str; 44] = [
+    "b", "k", "Oabc", "q", "q", "v", "v", "c", "f", "s", "t", "h", "l", "u", "x", "I", "T0", "T30", "T-1", "Tx", "N0",
+    "N30", "R30", "R100", "C1", "C5", "C", "E7", "E1000000", "F5", "Fx", "D3", "Dx", "J10", "J", "MS", "MA", "MP",
+    "ME", "MR", "MI", "MD", "Pxy", "!",
+];
+
+/// Meta lines, most of them legal.
+fn meta_input(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![byte(random), byte(random)];
+    let keys = ["a", "b", "n", "Zm9v", "YSBiCmM="];
+    for _ in 0..=random.below(25) {
+        let verb = [b'g', b'g', b's', b's', b'd', b'a', b'e', b'n'][random.below(8)];
+        data.extend_from_slice(&[b'm', verb, b' ']);
+        data.extend_from_slice(keys[random.below(keys.len())].as_bytes());
+        let value_len = [0, 1, 3, 300, 17_000][if random.once(20) { 4 } else { random.below(4) }];
+        if verb == b's' {
+            data.extend_from_slice(format!(" {value_len}").as_bytes());
+        }
+        let count = if random.once(30) { 22 } else { random.below(5) };
+        for _ in 0..count {
+            data.push(b' ');
+            data.extend_from_slice(FLAGS[random.below(FLAGS.len())].as_bytes());
+        }
+        data.extend_from_slice(ENDS[random.below(4)]);
+        if verb == b's' {
+            data.resize(data.len() + value_len, b'7');
+            data.extend_from_slice(b"\r\n");
+        }
+    }
+    data
+}
+
+/// Packets, most of them legal.
+fn binary_input(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![byte(random), byte(random)];
+    for _ in 0..=random.below(25) {
+        let (opcode, ..) = OPCODES[random.below(OPCODES.len())];
+        let extras_len = [0, 0, 4, 8, 20][random.below(5)];
+        // Mostly what the opcode takes; the table of lengths is the parser's own business.
+        let extras_len = if random.once(20) { extras_len } else { usual_extras_len(opcode) };
+        let extras: Vec<u8> = (0..extras_len).map(|_| [0, 0, 0, 1, 100, 0xff][random.below(6)]).collect();
+        let key: &[u8] = if random.once(20) || is_keyless(opcode) { b"" } else { [b"a", b"b", b"n"][random.below(3)] };
+        let value_len =
+            [0, 1, 3, 300, 17_000, 20_001][if random.once(20) { 2 + random.below(4) } else { random.below(3) }];
+        let value_len = if takes_value(opcode) || random.once(40) { value_len } else { 0 };
+        let cas = if random.once(5) { random.below(5) as u64 } else { 0 };
+        let opcode = if random.once(30) { byte(random) } else { opcode };
+        let begin = data.len();
+        write_raw(Tag { opcode, opaque: [1, 2, 3, 4] }, cas, [&extras, key, &vec![b'7'; value_len]], &mut data);
+        if random.once(60) {
+            let at = begin + random.below(24);
+            data[at] = byte(random);
+        }
+    }
+    data
+}
+
+const fn usual_extras_len(opcode: u8) -> usize {
+    match Opcode::of(opcode) {
+        Some(Opcode { verb: Verb::Set | Verb::Add | Verb::Replace, .. }) => 8,
+        Some(Opcode { verb: Verb::Increment | Verb::Decrement, .. }) => 20,
+        Some(Opcode { verb: Verb::Touch | Verb::Gat | Verb::GatK, .. }) => 4,
+        _ => 0,
+    }
+}
+
+const fn is_keyless(opcode: u8) -> bool {
+    matches!(
+        Opcode::of(opcode),
+        Some(Opcode { verb: Verb::Flush | Verb::Noop | Verb::Version | Verb::Stat | Verb::Quit | Verb::SaslList, .. })
+    )
+}
+
+const fn takes_value(opcode: u8) -> bool {
+    matches!(
+        Opcode::of(opcode),
+        Some(Opcode {
+            verb: Verb::Set | Verb::Add | Verb::Replace | Verb::Append | Verb::Prepend | Verb::SaslAuth,
+            ..
+        })
+    )
+}
+
 fn byte(random: &mut Random) -> u8 {
     u8::try_from(random.below(256)).unwrap()
 }
@@ -146,10 +233,30 @@ fn requests_of_the_corpus() {
 
 #[test]
 fn random_streams() {
-    over_random_inputs(1000, checks::text_stream);
+    over_random_inputs(1000, input, checks::text_stream);
 }
 
 #[test]
 fn random_requests() {
-    over_random_inputs(4000, checks::text_request);
+    over_random_inputs(4000, input, checks::text_request);
+}
+
+#[test]
+fn meta_of_the_corpus() {
+    over_corpus("meta", checks::meta);
+}
+
+#[test]
+fn random_meta() {
+    over_random_inputs(1000, meta_input, checks::meta);
+}
+
+#[test]
+fn packets_of_the_corpus() {
+    over_corpus("binary", checks::binary);
+}
+
+#[test]
+fn random_packets() {
+    over_random_inputs(1000, binary_input, checks::binary);
 }

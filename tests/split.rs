@@ -11,6 +11,8 @@ mod cluster;
 use std::collections::BTreeSet;
 
 use cluster::{Cluster, Random, config, seeds};
+use ringcached::protocol::binary::request::write_raw;
+use ringcached::protocol::binary::{OPCODES, REQUEST_MAGIC, Tag, Verb};
 
 /// Values above this are too large for an item; values of 16 KiB and more have memory of their own.
 const VALUE_LEN_MAX: usize = 16_400;
@@ -46,6 +48,52 @@ const ERRORS: &[u8] = b"\r\n\nx\r\nxx\r\nGET a\r\n get a\r\nget\r\nget \r\nset\r
     touch a 99999999999\r\ngat x a\r\ngat 1\r\ndelete\r\ndelete a b c d e f\r\nflush_all x\r\nverbosity\r\nstats nonsense\r\n\
     cache_memlimit 1\r\ncache_memlimit x\r\ncache_memlimit 9999999999\r\nshutdown\r\nshutdown now\r\nget a\r\nPOST / HTTP/1.1\r\nget a\r\n";
 
+/// Every meta command with every flag, what is quiet and what is refused.
+const META: &[u8] = b"mn\r\nms a 3 F5 T100 k Oq s\r\nabc\r\nmg a v s f t h l k O1\r\nmg a\r\nmg none v k q\r\nmg none k O2\r\n\
+    ms a 2 q ME\r\nxx\r\nms a 2 q\r\nyy\r\nms Zm9v 1 b\r\nz\r\nmg Zm9v b k v\r\nmg foo k\r\nmg Zm9 b\r\nms Zm9 4 b\r\nmn x\r\n\
+    ms a 1 MA s\r\n1\r\nms a 1 MP N5 s\r\n2\r\nms new 1 MA N50 s\r\n2\r\nms a 1 MR E90\r\n3\r\nms a 1 C89 I E91\r\n4\r\nmg a v\r\nmg a v\r\n\
+    ms a 1 C5\r\nx\r\nms none 1 C5\r\nx\r\nms a 4 z\r\nmn x\r\nms a 4 T\r\nmn x\r\nms a\r\nms a x\r\nms a 3\r\nabcd\r\n\
+    md a I T30\r\nmg a v t\r\nmg a v t\r\nmd a x q\r\nmg a v f\r\nmd a C1\r\nmd a k\r\nmd a q\r\nmg viv N30 t v\r\nmg viv N30\r\nmg viv R100\r\n\
+    ma n N0 J10 v t\r\nma n D5 v E7 c\r\nma n MD q\r\nma n C8\r\nma none\r\nma foo v\r\nma n z\r\nme none\r\nmg n v\r\n\
+    ms n 17000 q\r\nmx n\r\nmg\r\nmn\r\n";
+
+/// Packets of every opcode, loud and quiet, with what is refused, skipped and too large; `large` is a value's length.
+fn packets(large: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut opaque = 0_u32;
+    let mut packet = |opcode: u8, cas, parts: [&[u8]; 3]| {
+        opaque += 1;
+        write_raw(Tag { opcode, opaque: opaque.to_be_bytes() }, cas, parts, &mut bytes);
+    };
+    let (set, number, touch) = ([0, 0, 0, 7, 0, 0, 0, 0], [1; 20], [0, 0, 0, 100]);
+    for key in [b"a".as_slice(), &[b'k'; 250]] {
+        for (opcode, verb, _) in OPCODES.into_iter().filter(|_| large < SHORT) {
+            match verb {
+                Verb::Set | Verb::Add | Verb::Replace => packet(opcode, 0, [&set, key, b"value"]),
+                Verb::Append | Verb::Prepend => packet(opcode, 0, [b"", key, b"more"]),
+                Verb::Get | Verb::GetK | Verb::Delete => packet(opcode, 0, [b"", key, b""]),
+                Verb::Touch | Verb::Gat | Verb::GatK => packet(opcode, 0, [&touch, key, b""]),
+                Verb::Increment | Verb::Decrement => packet(opcode, 0, [&number, key, b""]),
+                Verb::Flush => packet(opcode, 0, [&[0; 4], b"", b""]),
+                Verb::SaslAuth | Verb::SaslStep => packet(opcode, 0, [b"", b"PLAIN", b"\0a\0b"]),
+                Verb::Noop | Verb::Version | Verb::SaslList => packet(opcode, 0, [b""; 3]),
+                Verb::Stat | Verb::Quit => {}
+            }
+        }
+    }
+    packet(0x01, 99, [&set, b"a", b"none"]);
+    packet(0x1b, 0, [b"1234", b"key", b"value"]);
+    packet(0x11, 0, [&set, b"large", &vec![b'v'; large]]);
+    packet(0x0d, 0, [b"", b"large", b""]);
+    packet(0x19, 0, [b"", b"large", b"and more"]);
+    packet(0x0d, 0, [b"", b"large", b""]);
+    packet(0x10, 0, [b"", b"nonsense", b""]);
+    packet(0x0a, 0, [b""; 3]);
+    packet(0x00, 0, [b"no extras", b"key", b""]);
+    packet(0x0a, 0, [b""; 3]);
+    bytes
+}
+
 struct Transcript {
     name: &'static str,
     bytes: Vec<u8>,
@@ -74,12 +122,17 @@ fn transcripts() -> Vec<Transcript> {
         transcript("storage", STORAGE.to_vec(), "EXISTS\r\n"),
         transcript("lines", LINES.to_vec(), "TOUCHED\r\n"),
         transcript("errors", ERRORS.to_vec(), "CLIENT_ERROR bad data chunk\r\n"),
+        transcript("meta", META.to_vec(), "Z X\r\n4\r\n"),
         transcript("keys at their limit", keys.into_bytes(), "VALUE kkk"),
         transcript("a long get", long_get.into_bytes(), "VALUE key11 0 2\r\nv1\r\nEND\r\nVERSION"),
         transcript("a line without an end", endless, "VERSION"),
         transcript("skipped values", skipped.into_bytes(), "CLIENT_ERROR bad command line format\r\n"),
     ];
+    let foreign = [&packets(30)[..packets(30).len() - 59], b"get a\r\n"].concat();
+    transcripts.push(transcript("packets, and then text", foreign, "Unknown command"));
     for len in [16_383, 16_384, VALUE_LEN_MAX, VALUE_LEN_MAX + 1] {
+        let must_hold = if len > VALUE_LEN_MAX { "Too large." } else { "vvvv" };
+        transcripts.push(transcript("packets", packets(len), must_hold));
         let must_hold =
             if len > VALUE_LEN_MAX { "SERVER_ERROR object too large for cache\r\n" } else { "VALUE l 5 16" };
         transcripts.push(transcript("a large value", large(len), must_hold));
@@ -206,7 +259,9 @@ fn random_cuts_change_nothing() {
 fn one_engine_and_four_differ_in_nothing_but_uniques() {
     for transcript in transcripts() {
         let [one, four] = CORES.map(|cores| whole(cores, &transcript));
-        if !transcript.bytes.windows(4).any(|four| four == b"gets" || four == b"gats" || four == b"cas ") {
+        let is_binary = transcript.bytes.first() == Some(&REQUEST_MAGIC);
+        if !is_binary && !transcript.bytes.windows(4).any(|four| four == b"gets" || four == b"gats" || four == b"cas ")
+        {
             assert_same(&four, &one, transcript.name);
         }
     }

@@ -98,10 +98,18 @@ pub struct Config {
     /// The file of those who may talk to the server (`-Y`, or with `-S` the environment's `MEMCACHED_SASL_PWDB`),
     /// absolute; `None` lets everybody.
     pub password_file: Option<PathBuf>,
-    /// Whether dumps of keys would be allowed (`-X`).
+    /// Whether dumps of keys are allowed (`-X`).
     pub dump_enabled: bool,
-    /// Whether `watch` would be allowed (`-W`).
+    /// Whether `watch` is allowed (`-W`).
     pub watch_enabled: bool,
+    /// What ends the prefix of a key for `stats detail` (`-D`).
+    pub prefix_delimiter: u8,
+    /// Whether requests are counted by prefix from the start (`-D`).
+    pub detail_enabled: bool,
+    /// Whether `stats sizes` looks at all items (`-o track_sizes`).
+    pub track_sizes: bool,
+    /// Whether clients may move the clock (`--debug-time`): for tests.
+    pub debug_time: bool,
     /// Whether a connection waits for its outstanding requests before it sends one to another owner
     /// (`-o pipeline_order=strict`).
     pub strict_order: bool,
@@ -238,6 +246,10 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         password_file,
         dump_enabled: !options.no_dump,
         watch_enabled: !options.no_watch,
+        prefix_delimiter: prefix_delimiter(options.prefix_delimiter.as_deref())?,
+        detail_enabled: options.prefix_delimiter.is_some(),
+        track_sizes: extended.track_sizes,
+        debug_time: options.debug_time,
         strict_order: extended.strict_order,
         idle_timeout: extended.idle_timeout,
         verbosity: options.verbosity.min(3),
@@ -249,6 +261,13 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         lock_memory: options.lock_memory,
         notices,
     })
+}
+
+fn prefix_delimiter(text: Option<&str>) -> Result<u8, ConfigError> {
+    match text.map_or(&b":"[..], str::as_bytes) {
+        [delimiter] => Ok(*delimiter),
+        other => Err(ConfigError::bad("-D", format_args!("must be one character, not {:?}", other.escape_ascii()))),
+    }
 }
 
 /// A descriptor is an `int`.
@@ -279,12 +298,6 @@ fn check_accepted(options: &Options, notices: &mut Vec<String>) -> Result<(), Co
     if let Some(text) = &options.slab_min_size {
         number("-n", text, 1..=i32::MAX)?;
         notices.push("-n: accepted without effect: there are no slabs".to_owned());
-    }
-    if options.no_dump {
-        notices.push("-X: nothing to switch off: there are no dumps of keys yet".to_owned());
-    }
-    if options.no_watch {
-        notices.push("-W: nothing to switch off: there is no watch yet".to_owned());
     }
     Ok(())
 }

@@ -93,6 +93,19 @@ pub(super) struct Options {
     #[arg(help = "Refuse the command flush_all")]
     pub(super) no_flush: bool,
 
+    #[arg(short = 'X', long = "disable-dumping", help_heading = PROTOCOL)]
+    #[arg(help = "Refuse dumps of keys and stats detail")]
+    pub(super) no_dump: bool,
+
+    #[arg(short = 'W', long = "disable-watch", help_heading = PROTOCOL)]
+    #[arg(help = "Refuse the command watch")]
+    pub(super) no_watch: bool,
+
+    #[arg(short = 'D', value_name = "CHAR", allow_hyphen_values = true, help_heading = PROTOCOL)]
+    #[arg(help = "Count requests by the part of the key before this character from the start, as stats detail on \
+                  does with a colon")]
+    pub(super) prefix_delimiter: Option<String>,
+
     #[arg(short = 'C', long = "disable-cas", help_heading = PROTOCOL)]
     #[arg(help = "Keep no CAS uniques")]
     pub(super) no_cas: bool,
@@ -149,15 +162,12 @@ pub(super) struct Options {
     pub(super) slab_growth_factor: Option<String>,
     #[arg(short = 'n', long = "slab-min-size", hide = true, allow_hyphen_values = true)]
     pub(super) slab_min_size: Option<String>,
-    #[arg(short = 'X', long = "disable-dumping", hide = true)]
-    pub(super) no_dump: bool,
-    #[arg(short = 'W', long = "disable-watch", hide = true)]
-    pub(super) no_watch: bool,
 
     #[arg(short = 'L', long = "enable-largepages", hide = true)]
     pub(super) large_pages: bool,
-    #[arg(short = 'D', hide = true, allow_hyphen_values = true)]
-    pub(super) prefix_delimiter: Option<String>,
+    /// Allows `debugtime`, by which a test moves the server's clock.
+    #[arg(long = "debug-time", hide = true)]
+    pub(super) debug_time: bool,
     #[arg(short = 'e', long = "memory-file", hide = true, allow_hyphen_values = true)]
     pub(super) memory_file: Option<String>,
     #[arg(short = 'N', long = "napi_ids", hide = true, allow_hyphen_values = true)]
@@ -194,6 +204,7 @@ Usage: {usage}
                                      TLS: the oldest version spoken [default: tlsv1.2]
         ssl_session_cache            TLS: resume sessions also of clients that take no tickets
         maxconns_fast                Refuse connections above -c at once; this is always so
+        track_sizes                  Let stats sizes count all items by size
 
 memcached's options for its slabs, its LRU and its hash table are accepted and change nothing: -v
 says which. Options for what is not built yet are refused. Nothing is ignored silently.
@@ -217,7 +228,6 @@ impl Options {
     pub(super) fn not_built(&self) -> Option<(&'static str, &'static str)> {
         [
             (self.large_pages, "-L", "large memory pages"),
-            (self.prefix_delimiter.is_some(), "-D", "statistics by key prefix"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),
         ]

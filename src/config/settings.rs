@@ -14,6 +14,8 @@ impl Config {
         settings.push(("hash_algorithm", "siphash13".to_owned()));
         settings.extend(AS_MEMCACHED_BEFORE_IDLE.iter().map(|&(name, value)| (name, value.to_owned())));
         settings.push(("idle_timeout", self.idle_timeout.map_or(0, |limit| limit.as_secs()).to_string()));
+        settings.extend(AS_MEMCACHED_BEFORE_SIZES.iter().map(|&(name, value)| (name, value.to_owned())));
+        settings.push(("track_sizes", yes(self.track_sizes)));
         settings.extend(AS_MEMCACHED_BEFORE_TLS.iter().map(|&(name, value)| (name, value.to_owned())));
         settings.extend(self.tls_settings());
         settings.extend(AS_MEMCACHED_AT_THE_END.iter().map(|&(name, value)| (name, value.to_owned())));
@@ -61,8 +63,8 @@ impl Config {
             ("chunk_size", "48".to_owned()),
             ("num_threads", self.cores.len().to_string()),
             ("num_threads_per_udp", if self.network.udp.is_empty() { "0" } else { "1" }.to_owned()),
-            ("stat_key_prefix", ":".to_owned()),
-            ("detail_enabled", "no".to_owned()),
+            ("stat_key_prefix", char::from(self.prefix_delimiter).to_string()),
+            ("detail_enabled", yes(self.detail_enabled)),
             ("reqs_per_event", self.requests_per_turn.to_string()),
             ("cas_enabled", yes(self.cas)),
             ("tcp_backlog", self.backlog.to_string()),
@@ -111,13 +113,10 @@ const AS_MEMCACHED_BEFORE_IDLE: &[(&str, &str)] = &[
     ("temporary_ttl", "61"),
 ];
 
-const AS_MEMCACHED_BEFORE_TLS: &[(&str, &str)] = &[
-    ("watcher_logbuf_size", "262144"),
-    ("worker_logbuf_size", "65536"),
-    ("read_buf_mem_limit", "0"),
-    ("track_sizes", "no"),
-    ("inline_ascii_response", "no"),
-];
+const AS_MEMCACHED_BEFORE_SIZES: &[(&str, &str)] =
+    &[("watcher_logbuf_size", "262144"), ("worker_logbuf_size", "65536"), ("read_buf_mem_limit", "0")];
+
+const AS_MEMCACHED_BEFORE_TLS: &[(&str, &str)] = &[("inline_ascii_response", "no")];
 
 const AS_MEMCACHED_AT_THE_END: &[(&str, &str)] =
     &[("num_napi_ids", "(null)"), ("memory_file", "(null)"), ("client_flags_size", "4")];

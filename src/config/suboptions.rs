@@ -13,6 +13,7 @@ pub(super) struct Extended {
     pub(super) strict_order: bool,
     pub(super) udp_reply_max: Option<usize>,
     pub(super) tls: TlsSuboptions,
+    pub(super) track_sizes: bool,
 }
 
 struct Suboption {
@@ -62,6 +63,7 @@ pub(super) fn parse(list: &str, extended: &mut Extended, notices: &mut Vec<Strin
                 let seconds = value.and_then(|text| text.parse().ok()).unwrap_or(0);
                 extended.idle_timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
             }
+            (_, "track_sizes") => extended.track_sizes = true,
             (_, "pipeline_order") => extended.strict_order = value == Some("strict"),
             (_, "udp_reply_max") => extended.udp_reply_max = value.map(udp_reply_max).transpose()?,
             (_, ssl) if ssl.starts_with("ssl_") => extended.tls.set(known.name, value, notices),
@@ -115,7 +117,7 @@ const SLABS: &str = "there are no slabs";
 const LRU: &str = "eviction needs no such division of memory";
 const INDEX: &str = "the index sizes itself";
 const CRAWLER: &str = "expired items are swept all the time, a few at each turn";
-const WATCH: &str = "there is no watch yet";
+const WATCH: &str = "the lines that wait for a watcher have a fixed limit";
 const BUFFERS: &str = "every connection's buffers have a fixed limit";
 const NOTHING: &str = "it names no single thing";
 const EXTSTORE: &str = "items on disk";
@@ -156,7 +158,7 @@ const TABLE: &[Suboption] = &[
     accepted("temporary_ttl", ANY, LRU),
     accepted("watcher_logbuf_size", ANY, WATCH),
     accepted("worker_logbuf_size", ANY, WATCH),
-    accepted("track_sizes", Takes::Nothing, "there is no stats sizes yet"),
+    acts("track_sizes", Takes::Nothing),
     accepted("slab_reassign", Takes::Nothing, SLABS),
     accepted("no_slab_reassign", Takes::Nothing, SLABS),
     accepted("slab_automove", Takes::Optional(0, 2), SLABS),

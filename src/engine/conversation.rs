@@ -14,6 +14,7 @@ use crate::session::framing::{Frame, Head, LargeValue};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
+use crate::session::report::ReportKind;
 use crate::session::{Fence, Session};
 use crate::store::Incoming;
 use crate::terms::{Key, ShardId, StoreMode};
@@ -62,7 +63,9 @@ impl Conversation<'_> {
         }
         self.node.ahead.reset();
         self.return_buffer();
-        (if self.session.closing { input.len() } else { used }, progress)
+        // A watcher is not listened to any more.
+        let is_over = self.session.closing || self.session.watch.is_some();
+        (if is_over { input.len() } else { used }, progress)
     }
 
     /// Goes on with what had to wait: letters, a multi-get, a request to all cores.
@@ -72,6 +75,9 @@ impl Conversation<'_> {
             return Progress::Done;
         }
         self.continue_gather();
+        if self.session.dump.is_some() {
+            return self.continue_dump();
+        }
         self.continue_multiget()
     }
 
@@ -108,6 +114,14 @@ impl Conversation<'_> {
                 Some(multiget) => multiget.take_home(letter),
                 None => self.node.recycle(letter),
             },
+            Task::Dump { .. } => {
+                self.take_dump_home(&mut letter);
+                self.node.recycle(letter);
+            }
+            Task::Watch { .. } => {
+                self.take_watch_home(&mut letter);
+                self.node.recycle(letter);
+            }
             _ => {
                 if let Some(gather) = &mut self.session.gather {
                     gather.waiting -= 1;
@@ -184,13 +198,8 @@ impl Conversation<'_> {
                 self.node.effects.push(Effect::Verbosity(level));
                 self.reply(response::OK, noreply);
             }
-            Request::Stats(StatsReport::Settings) => {
-                let text = report::settings(self.node);
-                self.session.slots.put(|out| out.put(&text));
-            }
-            Request::Stats(StatsReport::General) => self.gather(GatherKind::Totals, false),
-            Request::Stats(StatsReport::Connections) => self.gather(GatherKind::Connections, false),
-            Request::Stats(StatsReport::Reset) => self.gather(GatherKind::ResetCounters, false),
+            Request::Stats(report) => self.stats(report),
+            Request::Admin(admin) => self.admin(admin),
             Request::CacheMemoryLimit { megabytes, noreply } => match usize::try_from(megabytes << 20) {
                 Ok(bytes) => self.gather(GatherKind::MemoryLimit(bytes), noreply),
                 Err(_) => self.refuse(ProtocolError::MemoryLimitTooLarge, noreply),
@@ -215,13 +224,32 @@ impl Conversation<'_> {
         }
     }
 
-    fn reply(&mut self, line: &[u8], noreply: bool) {
+    pub(super) fn stats(&mut self, report: StatsReport) {
+        match report {
+            StatsReport::Settings => {
+                let text = report::settings(self.node);
+                self.session.slots.put(|out| out.put(&text));
+            }
+            StatsReport::General => self.gather(GatherKind::Totals, false),
+            StatsReport::Connections => self.gather(GatherKind::Connections, false),
+            StatsReport::Reset => self.gather(GatherKind::ResetCounters, false),
+            StatsReport::Items => self.gather(GatherKind::Report(ReportKind::Classes), false),
+            StatsReport::Slabs => self.gather(GatherKind::Slabs, false),
+            StatsReport::Sizes if self.node.config.admin.track_sizes => {
+                self.gather(GatherKind::Report(ReportKind::Sizes), false);
+            }
+            StatsReport::Sizes => self.reply(report::NO_SIZES, false),
+            StatsReport::Nothing => self.reply(response::END, false),
+        }
+    }
+
+    pub(super) fn reply(&mut self, line: &[u8], noreply: bool) {
         if !noreply {
             self.session.slots.put(|out| out.put(line));
         }
     }
 
-    fn refuse(&mut self, error: ProtocolError, noreply: bool) {
+    pub(super) fn refuse(&mut self, error: ProtocolError, noreply: bool) {
         self.reply(error.line(), noreply);
     }
 
@@ -306,7 +334,7 @@ impl Conversation<'_> {
     }
 
     /// Posts the letters that wait, in order, as far as credits and the strict order allow.
-    fn post_parked(&mut self) {
+    pub(super) fn post_parked(&mut self) {
         let strict = self.node.config.strict_order;
         while let Some(letter) = self.session.parked.pop_front() {
             let to = letter.to;
@@ -329,7 +357,7 @@ impl Conversation<'_> {
     }
 
     /// Serves a letter that this core sent itself.
-    fn serve_here(&mut self, mut letter: Box<Letter>) {
+    pub(super) fn serve_here(&mut self, mut letter: Box<Letter>) {
         self.node.serve(&mut letter);
         self.session.outstanding += 1;
         self.take_home(letter);
@@ -462,6 +490,9 @@ impl Conversation<'_> {
                     self.finish_gather(&gather);
                     return;
                 }
+                GatherKind::Report(kind) => (Task::Report(kind), 0..self.node.routing.shards()),
+                GatherKind::Slabs => (Task::Report(ReportKind::Classes), 0..self.node.routing.shards()),
+                GatherKind::Detail(on) => (Task::Detail(on), 0..self.node.routing.shards()),
             };
             gather.started = true;
             gather.waiting = to.len();
@@ -477,7 +508,11 @@ impl Conversation<'_> {
 
     fn finish_gather(&mut self, gather: &Gather) {
         let text = match gather.kind {
-            GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) => response::OK.to_vec(),
+            GatherKind::StampFlush(_) | GatherKind::Flush(_) | GatherKind::MemoryLimit(_) | GatherKind::Detail(_) => {
+                response::OK.to_vec()
+            }
+            GatherKind::Slabs => report::slabs(gather.report.as_ref()),
+            GatherKind::Report(_) => report::gathered(gather.report.as_ref()),
             GatherKind::ResetCounters => response::RESET.to_vec(),
             GatherKind::Certificates => gather.text.clone(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
@@ -505,6 +540,12 @@ fn absorb(gather: &mut Gather, letter: &mut Letter) {
         }
         Task::Connections => gather.text.extend_from_slice(&letter.reply.to_vec()),
         _ => {}
+    }
+    if let Some(report) = letter.report.take() {
+        match &mut gather.report {
+            Some(all) => all.merge(*report),
+            None => gather.report = Some(*report),
+        }
     }
     if let Some(totals) = letter.totals.take() {
         gather.totals.merge(&totals);

@@ -5,12 +5,14 @@
 //! is to be done ([`Engine::next_changed`], [`Engine::take_output`], [`Engine::outbox`]). Tests and the simulator of
 //! many cores do the same without a socket, so what they prove holds for the server.
 
+mod admin;
 mod authentication;
 mod conversation;
 mod look_ahead;
 mod node;
 mod packets;
 mod report;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::auth::UserSource;
 use crate::engine::conversation::{Conversation, Progress};
 use crate::engine::node::Node;
 use crate::metrics::{Counters, ProcessFacts};
+use crate::protocol::admin::TimeShift;
 use crate::protocol::{Chunk, Dialect, ShutdownMode};
 use crate::session::Session;
 use crate::session::framing::Framing;
@@ -31,6 +34,7 @@ use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, ShardConfig};
 use crate::terms::{Now, ShardId};
 
+pub use crate::engine::admin::AdminConfig;
 pub use crate::engine::report::{Address, Peer};
 
 /// What only the world knows and `stats` shows.
@@ -58,6 +62,8 @@ pub struct EngineConfig {
     pub shutdown_enabled: bool,
     /// Who may talk to the server, and how.
     pub access: Access,
+    /// What who looks after a server may ask.
+    pub admin: AdminConfig,
     /// Connections idle for longer are closed (`-o idle_timeout`).
     pub idle_timeout_ms: Option<u64>,
     /// Whether `refresh_certs` has something to do (`-Z`).
@@ -101,6 +107,8 @@ pub enum Effect {
     Verbosity(u32),
     /// Read the files of TLS again, then [answer](Engine::answer) this conversation.
     RefreshCertificates(ConnectionId),
+    /// Move the clock.
+    ShiftTime(TimeShift),
 }
 
 /// What the driver is to do with a connection.
@@ -172,6 +180,9 @@ impl Engine {
         if !peer.is_datagram() {
             self.node.counters.curr_connections += 1;
             self.node.counters.total_connections += 1;
+            if let Some(observer) = &mut self.node.observer {
+                observer.connection(true, &peer, now);
+            }
         }
         let connection = Connection { id, session, peer, last_active_ms, changed: false, queued: false };
         self.connections[index] = Some(Box::new(connection));
@@ -191,9 +202,10 @@ impl Engine {
         let Some(connection) = find(connections, id) else { return };
         connection.last_active_ms = now.monotonic_ms;
         let session = &mut connection.session;
-        if session.closing || *stopping {
+        if session.closing || session.watch.is_some() || *stopping {
             return;
         }
+        node.descriptor = connection.peer.descriptor;
         if session.pending.is_empty() && !connection.queued {
             let (used, progress) = Conversation { node, session, id }.run(bytes);
             session.pending.extend_from_slice(&bytes[used..]);
@@ -241,6 +253,12 @@ impl Engine {
                 self.node.recycle(letter);
             }
             self.node.counters.curr_connections -= u64::from(!connection.peer.is_datagram());
+            self.forget(id);
+            if let Some(observer) = &mut self.node.observer
+                && !connection.peer.is_datagram()
+            {
+                observer.connection(false, &connection.peer, self.node.now);
+            }
         }
     }
 
@@ -287,6 +305,10 @@ impl Engine {
         self.node.now = now;
         self.node.shard.tick(now);
         self.resume_delayed();
+        self.node.tick_watch();
+        for index in 0..self.node.watchers.len() {
+            self.pump_watcher(self.node.watchers[index]);
+        }
         let Some(timeout_ms) = self.node.config.idle_timeout_ms else { return };
         if now.monotonic_ms < self.idle_check_ms {
             return;
@@ -296,6 +318,7 @@ impl Engine {
             if let Some(connection) = &mut self.connections[index]
                 && !connection.session.closing
                 && !connection.queued
+                && connection.session.watch.is_none()
                 && connection.session.is_idle()
                 && connection.session.backlog() == 0
                 && now.monotonic_ms.saturating_sub(connection.last_active_ms) > timeout_ms
@@ -416,6 +439,24 @@ impl Engine {
         })
     }
 
+    /// A connection has gone that may have watched or dumped.
+    fn forget(&mut self, id: ConnectionId) {
+        let watchers_before = self.node.watchers.len();
+        self.node.watchers.retain(|watcher| *watcher != id);
+        self.node.counters.log_watchers -= (watchers_before - self.node.watchers.len()) as u64;
+        if self.node.dumping == Some(id) {
+            self.node.dumping = None;
+        }
+    }
+
+    fn pump_watcher(&mut self, id: ConnectionId) {
+        let Self { node, connections, .. } = self;
+        if let Some(connection) = find(connections, id) {
+            Conversation { node, session: &mut connection.session, id }.pump_watch();
+            self.mark_changed(id);
+        }
+    }
+
     fn mark_changed(&mut self, id: ConnectionId) {
         if let Some(connection) = find(&mut self.connections, id)
             && !connection.changed
@@ -429,6 +470,7 @@ impl Engine {
     fn resume(&mut self, id: ConnectionId) {
         let Self { node, connections, runnable, .. } = self;
         let Some(connection) = find(connections, id) else { return };
+        node.descriptor = connection.peer.descriptor;
         let progress = Conversation { node, session: &mut connection.session, id }.resume();
         queue_if(progress == Progress::Yield, connection, runnable);
         if !connection.queued && !connection.session.pending.is_empty() {
@@ -521,7 +563,7 @@ fn run_pending(node: &mut Node, connection: &mut Connection, runnable: &mut VecD
 /// Ends a conversation whose client will send nothing more, once all it has sent has been run.
 fn end_if_over(connection: &mut Connection) {
     let session = &mut connection.session;
-    if session.input_over && !session.closing && !connection.queued && session.may_run() {
+    if session.input_over && !session.closing && !connection.queued && (session.may_run() || session.watch.is_some()) {
         session.close();
     }
 }

@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 
 use crate::engine::look_ahead::LookAhead;
+use crate::engine::watch::Observer;
 use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
 use crate::execute::meta::MetaCall;
+use crate::execute::observe::Observe;
 use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
-use crate::metrics::{Counters, ItemTotals};
+use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
-use crate::store::{Incoming, Shard};
+use crate::session::report::{Report, ReportKind};
+use crate::store::{ClassStats, Incoming, Shard, WalkCursor};
 use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
 
 /// Another core, as this one sees it.
@@ -46,6 +49,16 @@ pub(super) struct Node {
     pub(super) delayed: Vec<(u64, ConnectionId)>,
     /// Letters of this core that are under way.
     pub(super) outstanding: usize,
+    /// Who is told of single requests.
+    pub(super) observer: Option<Box<Observer>>,
+    /// The descriptor of the connection whose requests are being run.
+    pub(super) descriptor: i32,
+    /// Connections of this core that watch.
+    pub(super) watchers: Vec<ConnectionId>,
+    /// The connection of this core that dumps keys.
+    pub(super) dumping: Option<ConnectionId>,
+    /// How far the dumps of each core have come here.
+    pub(super) walks: Vec<Option<WalkCursor>>,
     /// Where replies nobody wants are written.
     scratch: Output,
     pool: Vec<Box<Letter>>,
@@ -60,7 +73,8 @@ impl Node {
     pub(super) fn new(config: EngineConfig, now: Now) -> Self {
         let peer = || Peer { credits: CREDITS, outbox: Vec::new(), waiting: VecDeque::new() };
         let shards = config.shard.shards;
-        Self {
+        let detail_enabled = config.admin.detail_enabled;
+        let mut node = Self {
             id: config.shard.id,
             routing: Routing::new(shards),
             shard: Shard::new(config.shard.clone()),
@@ -72,13 +86,20 @@ impl Node {
             later: Vec::new(),
             delayed: Vec::new(),
             outstanding: 0,
+            observer: None,
+            descriptor: 0,
+            watchers: Vec::new(),
+            dumping: None,
+            walks: Vec::new(),
             scratch: Output::default(),
             pool: Vec::new(),
             buffers: Vec::new(),
             flush_epoch: 0,
             memory_limit: config.shard.memory_limit * usize::from(shards),
             config,
-        }
+        };
+        node.set_detail(detail_enabled);
+        node
     }
 
     /// Fetches the items of the gets that `input` begins with.
@@ -119,8 +140,16 @@ impl Node {
         self.executor().meta(MetaCall { verb, flags, key, hash }, value, out);
     }
 
-    const fn executor(&mut self) -> Executor<'_> {
-        Executor { shard: &mut self.shard, counters: &mut self.counters, now: self.now }
+    #[inline]
+    fn executor(&mut self) -> Executor<'_> {
+        let observer = match &mut self.observer {
+            None => None,
+            Some(observer) => {
+                observer.set_descriptor(self.descriptor);
+                Some(&mut **observer as &mut dyn Observe)
+            }
+        };
+        Executor { shard: &mut self.shard, counters: &mut self.counters, now: self.now, observer }
     }
 
     /// Runs a request whose reply nobody wants.
@@ -134,6 +163,7 @@ impl Node {
 
     /// Does what a letter asks and writes the reply into it. Connections are not this floor's to report.
     pub(super) fn serve(&mut self, letter: &mut Letter) {
+        self.descriptor = letter.descriptor;
         match letter.task {
             Task::One { op, key_len } => self.serve_one(letter, op, usize::from(key_len)),
             Task::Meta { verb, set, key_len, flags_len } => {
@@ -154,6 +184,10 @@ impl Node {
             Task::Totals => letter.totals = Some(Box::new(self.totals())),
             Task::ResetCounters => self.reset_counters(),
             Task::MemoryLimit(bytes) => self.set_memory_limit(bytes),
+            Task::Report(kind) => letter.report = Some(Box::new(self.report(kind))),
+            Task::Detail(on) => self.set_detail(on),
+            Task::Dump { .. } => self.serve_dump(letter),
+            Task::Watch { .. } => self.serve_watch(letter),
             Task::Connections => {}
         }
     }
@@ -200,6 +234,17 @@ impl Node {
         Totals { counters: self.counters.clone(), items: item_totals(&self.shard) }
     }
 
+    fn report(&self, kind: ReportKind) -> Report {
+        match kind {
+            ReportKind::Classes => {
+                let classes = self.shard.class_stats(self.now).into_iter();
+                Report::Classes(classes.map(|(class, stats)| (class, class_totals(&stats))).collect())
+            }
+            ReportKind::Sizes => Report::Sizes(self.shard.size_histogram().into_iter().collect()),
+            ReportKind::Prefixes => Report::Prefixes(self.prefixes()),
+        }
+    }
+
     pub(super) fn reset_counters(&mut self) {
         self.counters.reset();
         self.shard.reset_stats();
@@ -215,6 +260,7 @@ impl Node {
         let mut letter = self.pool.pop().unwrap_or_else(|| Letter::new(self.id));
         letter.to = to;
         letter.connection = connection;
+        letter.descriptor = self.descriptor;
         letter.slot = None;
         letter
     }
@@ -272,6 +318,23 @@ impl Node {
             buffer.clear();
             self.buffers.push(buffer);
         }
+    }
+}
+
+fn class_totals(stats: &ClassStats) -> ClassTotals {
+    ClassTotals {
+        size_max: stats.size_max as u64,
+        number: stats.number,
+        bytes: stats.bytes,
+        age: u64::from(stats.age_s),
+        evicted: stats.evicted,
+        evicted_nonzero: stats.evicted_nonzero,
+        evicted_time: u64::from(stats.evicted_time),
+        evicted_unfetched: stats.evicted_unfetched,
+        evicted_active: stats.evicted_active,
+        expired_unfetched: stats.expired_unfetched,
+        reclaimed: stats.reclaimed,
+        crawler_reclaimed: stats.crawler_reclaimed,
     }
 }
 

@@ -85,15 +85,19 @@ impl Conversation<'_> {
             self.refuse_packet(tag, Status::NotFound);
             return;
         };
-        match report {
-            StatsReport::Settings => {
-                let lines = report::settings(self.node);
-                self.session.slots.put(|out| out.write(|buffer| response::write_statistics(buffer, tag, &lines)));
+        let lines = match report {
+            StatsReport::Settings => report::settings(self.node),
+            StatsReport::Sizes if !self.node.config.admin.track_sizes => report::NO_SIZES.to_vec(),
+            StatsReport::Nothing => Vec::new(),
+            _ => {
+                self.stats(report);
+                if let Some(gather) = &mut self.session.gather {
+                    gather.tag = Some(tag);
+                }
+                return;
             }
-            StatsReport::General => self.gather_packet(GatherKind::Totals, false, tag),
-            StatsReport::Connections => self.gather_packet(GatherKind::Connections, false, tag),
-            StatsReport::Reset => self.gather_packet(GatherKind::ResetCounters, false, tag),
-        }
+        };
+        self.session.slots.put(|out| out.write(|buffer| response::write_statistics(buffer, tag, &lines)));
     }
 
     fn gather_packet(&mut self, kind: GatherKind, quiet: bool, tag: Tag) {

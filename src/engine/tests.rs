@@ -36,6 +36,7 @@ fn core(id: u16) -> Engine {
         flush_enabled: true,
         shutdown_enabled: false,
         access: Access::default(),
+        admin: AdminConfig::default(),
         idle_timeout_ms: Some(60_000),
         has_tls: false,
         version: "test",

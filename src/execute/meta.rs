@@ -3,7 +3,8 @@
 //!
 //! Effects of flags take place in the order of the flags, and so a `t` shows the time as it is at its place.
 
-use super::Executor;
+use super::observe::{Event, GetStatus};
+use super::{Executor, command_of, incoming_len};
 use crate::protocol::Output;
 use crate::protocol::meta::response::{self, Code};
 use crate::protocol::meta::{MetaFlags, Verb};
@@ -39,6 +40,9 @@ struct Before {
     is_new: bool,
 }
 
+/// Before it was made by this request.
+const NEW: Before = Before { deadline: Deadline::NEVER, fetched: false, idle_s: 0, won: false, is_new: true };
+
 /// The flags that may change an item or its marks.
 const CHANGING: crate::protocol::meta::FlagSet = crate::protocol::meta::FlagSet::of(b"TNR");
 
@@ -64,9 +68,15 @@ impl Executor<'_> {
         self.count_get(is_touch, is_hit || call.flags.has(b'N'));
         match search {
             Search::Hit(found) => return self.meta_hit(call, found, false, out),
-            Search::Miss => {}
-            Search::Expired => self.counters.get_expired += 1,
-            Search::Flushed => self.counters.get_flushed += 1,
+            Search::Miss => self.observe_miss(call.key, GetStatus::NotFound),
+            Search::Expired => {
+                self.counters.get_expired += 1;
+                self.observe_miss(call.key, GetStatus::Expired);
+            }
+            Search::Flushed => {
+                self.counters.get_flushed += 1;
+                self.observe_miss(call.key, GetStatus::Flushed);
+            }
         }
         if call.flags.has(b'N') {
             self.vivify(call, out);
@@ -110,8 +120,7 @@ impl Executor<'_> {
                     class: 0,
                     size: 0,
                 };
-                let before = Before { deadline, fetched: false, idle_s: 0, won: false, is_new: true };
-                write_hit(call, &item, before, true, self.now, out);
+                write_hit(call, &item, NEW, true, self.now, out);
             }
             _ => {
                 self.counters.store_no_memory += 1;
@@ -124,8 +133,15 @@ impl Executor<'_> {
     #[inline]
     fn meta_hit(&mut self, call: &MetaCall<'_>, found: Found, is_new: bool, out: &mut Output) {
         let item = self.shard.item(found, self.now);
-        let before =
-            Before { deadline: item.deadline, fetched: item.fetched, idle_s: item.idle_s, won: item.marks.won, is_new };
+        let present = item.deadline;
+        let before = Before {
+            // A new item has no time until a flag gives it one.
+            deadline: if is_new { Deadline::NEVER } else { present },
+            fetched: item.fetched,
+            idle_s: item.idle_s,
+            won: item.marks.won,
+            is_new,
+        };
         let mut found = found;
         let mut wins = false;
         if item.marks.stale || call.flags.set().has_any_of(CHANGING) {
@@ -133,7 +149,7 @@ impl Executor<'_> {
             let (deadline, is_recache) = self.effects(call.flags, before);
             wins = !marks.won && (marks.stale || is_new || is_recache);
             let change = Change {
-                deadline: (deadline != before.deadline).then_some(deadline),
+                deadline: (deadline != present).then_some(deadline),
                 marks: wins.then_some(Marks { won: true, ..marks }),
                 ..Change::default()
             };
@@ -148,6 +164,10 @@ impl Executor<'_> {
             self.shard.mark_used(found, self.now);
         }
         let item = self.shard.item(found, self.now);
+        if let Some(observer) = &mut self.observer {
+            let (key, status, class, size) = (call.key, GetStatus::Found, item.class, item.value.len());
+            observer.observe(&Event::Get { key, status, class, size }, self.now);
+        }
         write_hit(call, &item, before, wins, self.now, out);
     }
 
@@ -176,10 +196,7 @@ impl Executor<'_> {
     fn meta_set(&mut self, call: &MetaCall<'_>, value: Incoming<'_>, out: &mut Output) {
         let flags = call.flags;
         let mode = flags.store_mode();
-        let sent_len = match &value {
-            Incoming::Slice(bytes) => bytes.len(),
-            Incoming::Shared(bytes) => bytes.len(),
-        };
+        let sent_len = incoming_len(&value);
         let mut request = StoreRequest::new(
             mode,
             call.key,
@@ -194,7 +211,10 @@ impl Executor<'_> {
         request.vivify = flags.exptime(b'N').map(|exptime| Deadline::from_exptime(exptime, self.now));
         request.key_is_binary = flags.has(b'b');
         let is_cas = request.compare.is_some();
+        let sent = (request.deadline, sent_len);
         let outcome = self.shard.store(request, self.now);
+        let command = if is_cas && matches!(mode, StoreMode::Set) { "cas" } else { command_of(mode) };
+        self.observe_store(command, call.key, call.hash, outcome, sent);
         self.count_store(is_cas, outcome);
         let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
         let (code, cas, len) = match outcome {
@@ -234,9 +254,11 @@ impl Executor<'_> {
         let flags = call.flags;
         let Search::Hit(found) = self.shard.find(call.key, call.hash, self.now) else {
             self.counters.delete_misses += 1;
+            self.observe_delete("md", call.key, false, (0, 0));
             return out.write(|buffer| response::write_short(buffer, Code::NotFound, flags, call.key));
         };
-        let Item { cas, marks, .. } = self.shard.item(found, self.now);
+        let Item { cas, marks, class, value, .. } = self.shard.item(found, self.now);
+        let before = (class, value.len());
         if flags.cas(b'C').is_some_and(|wanted| wanted != cas) {
             self.counters.delete_misses += 1;
             return out.write(|buffer| response::write_short(buffer, Code::Exists, flags, call.key));
@@ -247,6 +269,7 @@ impl Executor<'_> {
             }
         } else {
             self.shard.remove(found);
+            self.observe_delete("md", call.key, true, before);
         }
         self.counters.delete_hits += 1;
         if !flags.has(b'q') {
@@ -280,8 +303,7 @@ impl Executor<'_> {
         request.compare = flags.cas(b'C').filter(|&wanted| wanted != CasUnique(0));
         request.cas = flags.cas(b'E');
         request.key_is_binary = flags.has(b'b');
-        let new = Before { deadline: Deadline::NEVER, fetched: false, idle_s: 0, won: false, is_new: true };
-        request.create = flags.has(b'N').then(|| (flags.number(b'J').unwrap_or(0), self.effects(flags, new).0));
+        request.create = flags.has(b'N').then(|| (flags.number(b'J').unwrap_or(0), self.effects(flags, NEW).0));
         // What a `t` before the `T` shows must be known before it changes.
         let mut deadline_before = None;
         if let Some(exptime) = flags.exptime(b'T') {
@@ -297,11 +319,9 @@ impl Executor<'_> {
             ArithmeticOutcome::Value { number, cas, deadline } => {
                 *self.arithmetic_counters(direction).0 += 1;
                 let deadline = deadline_before.unwrap_or(deadline);
-                (number, cas, Before { deadline, is_new: false, ..new })
+                (number, cas, Before { deadline, is_new: false, ..NEW })
             }
-            ArithmeticOutcome::Created { number, cas, .. } => {
-                (number, cas, Before { deadline: self.deadline(flags.exptime(b'N')), ..new })
-            }
+            ArithmeticOutcome::Created { number, cas, .. } => (number, cas, NEW),
             ArithmeticOutcome::NotFound => {
                 *self.arithmetic_counters(direction).1 += 1;
                 return out.write(|buffer| response::write_short(buffer, Code::NotFound, flags, call.key));

@@ -37,6 +37,9 @@ metrics_table! {
         total_connections: Counter, "Client connections ever accepted.";
         rejected_connections: Counter, "Connections turned away at the limit.";
         listen_disabled_num: Counter, "Times accepting stopped for want of connections or files.";
+        log_watchers: Gauge, "Connections that watch.";
+        log_watcher_skipped: Counter, "Lines that watchers missed because they were slow.";
+        log_watcher_sent: Counter, "Batches of lines handed to watchers.";
         ssl_handshakes: Counter, "TLS handshakes that succeeded.";
         ssl_resumed: Counter, "Of these, sessions that were resumed.";
         ssl_new_sessions: Counter, "Of these, new sessions.";
@@ -95,7 +98,7 @@ mod tests {
         counters.reset();
         assert_eq!(counters, Counters { curr_connections: 3, ..Counters::default() });
         let gauges: Vec<_> = Counters::METRICS.iter().filter(|metric| metric.kind != Kind::Counter).collect();
-        assert_eq!(gauges.len(), 1, "{gauges:?}");
+        assert_eq!(gauges.len(), 2, "{gauges:?}");
     }
 
     #[test]

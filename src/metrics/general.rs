@@ -42,6 +42,7 @@ pub fn general(facts: &ProcessFacts<'_>, counters: &Counters, items: &ItemTotals
     list.requests(counters);
     list.limits_and_threads(facts, counters, items);
     list.zeros(&SLABS_CRAWLERS_AND_LOGS);
+    list.watchers(counters);
     list.tls(facts, counters);
     list.zeros(&["unexpected_napi_ids", "round_robin_fallback"]);
     list.items(items);
@@ -50,7 +51,7 @@ pub fn general(facts: &ProcessFacts<'_>, counters: &Counters, items: &ItemTotals
 }
 
 /// memcached's slab mover, crawler, maintainer and log threads, which have no counterpart here.
-const SLABS_CRAWLERS_AND_LOGS: [&str; 18] = [
+const SLABS_CRAWLERS_AND_LOGS: [&str; 15] = [
     "slab_reassign_rescues",
     "slab_reassign_chunk_rescues",
     "slab_reassign_inline_reclaim",
@@ -66,9 +67,6 @@ const SLABS_CRAWLERS_AND_LOGS: [&str; 18] = [
     "malloc_fails",
     "log_worker_dropped",
     "log_worker_written",
-    "log_watcher_skipped",
-    "log_watcher_sent",
-    "log_watchers",
 ];
 
 /// Rows in the making.
@@ -125,6 +123,10 @@ impl List {
         fields!(self, counters: conn_yields);
         fields!(self, items: hash_power_level hash_bytes);
         self.zeros(&["hash_is_expanding"]);
+    }
+
+    fn watchers(&mut self, counters: &Counters) {
+        fields!(self, counters: log_watcher_skipped log_watcher_sent log_watchers);
     }
 
     fn tls(&mut self, facts: &ProcessFacts<'_>, counters: &Counters) {

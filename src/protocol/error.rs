@@ -45,6 +45,28 @@ pub enum ProtocolError {
     InvalidInitialValue,
     /// The delta of `ma` is no number.
     InvalidDeltaValue,
+    /// `stats cachedump` with too few words.
+    BadCommandLine,
+    /// `stats cachedump` of a class that cannot be.
+    IllegalClass,
+    /// `stats detail` without a word it knows.
+    DetailUsage,
+    /// `stats detail` is switched off (`-X`).
+    DetailNotAllowed,
+    /// `stats cachedump` is switched off (`-X`).
+    CachedumpNotAllowed,
+    /// `lru_crawler metadump` is switched off (`-X`).
+    MetadumpNotAllowed,
+    /// `lru_crawler mgdump` is switched off (`-X`).
+    MgdumpNotAllowed,
+    /// A dump of this core is under way.
+    DumpBusy,
+    /// `watch` is switched off (`-W`).
+    WatchNotAllowed,
+    /// There are too many watchers.
+    TooManyWatchers,
+    /// `refresh_certs` of a server without TLS.
+    NoTls,
     /// `cache_memlimit` below 8 MiB.
     MemoryLimitTooSmall,
     /// `cache_memlimit` in bytes instead of megabytes.
@@ -86,6 +108,17 @@ impl ProtocolError {
             Self::InvalidArithmeticMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
             Self::InvalidInitialValue => b"CLIENT_ERROR invalid numeric initial value\r\n",
             Self::InvalidDeltaValue => b"CLIENT_ERROR invalid numeric delta value\r\n",
+            Self::BadCommandLine => b"CLIENT_ERROR bad command line\r\n",
+            Self::IllegalClass => b"CLIENT_ERROR Illegal slab id\r\n",
+            Self::DetailUsage => b"CLIENT_ERROR usage: stats detail on|off|dump\r\n",
+            Self::DetailNotAllowed => b"CLIENT_ERROR stats detail not allowed\r\n",
+            Self::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
+            Self::MetadumpNotAllowed => b"ERROR metadump not allowed\r\n",
+            Self::MgdumpNotAllowed => b"ERROR mgdump not allowed\r\n",
+            Self::DumpBusy => b"BUSY currently processing crawler request\r\n",
+            Self::WatchNotAllowed => b"CLIENT_ERROR watch commands not allowed\r\n",
+            Self::TooManyWatchers => b"WATCHER_TOO_MANY log watcher limit reached\r\n",
+            Self::NoTls => b"Error TLS not enabled\r\n",
             Self::MemoryLimitTooSmall => b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n",
             Self::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
             Self::AuthFailure => b"CLIENT_ERROR authentication failure\r\n",

@@ -1,5 +1,6 @@
 //! Bytes to requests and responses to bytes, a module per dialect. Nothing here knows a shard or a socket.
 
+pub mod admin;
 pub mod binary;
 mod error;
 pub mod meta;

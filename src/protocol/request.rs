@@ -1,6 +1,7 @@
 //! What a request asks for, whatever dialect it was written in.
 
 use crate::protocol::ProtocolError;
+use crate::protocol::admin::Admin;
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
@@ -103,6 +104,8 @@ pub enum Request<'a> {
     },
     /// `refresh_certs`.
     RefreshCertificates,
+    /// What only who looks after a server asks.
+    Admin(Admin),
     /// `shutdown`.
     Shutdown(ShutdownMode),
     /// `quit`.
@@ -133,6 +136,14 @@ pub enum StatsReport {
     Connections,
     /// `stats reset`.
     Reset,
+    /// `stats items`: by size class.
+    Items,
+    /// `stats slabs`: by size class.
+    Slabs,
+    /// `stats sizes`: how many items of which size.
+    Sizes,
+    /// `stats extstore`: about a part that is not here.
+    Nothing,
 }
 
 /// How the server is to stop.

@@ -1,7 +1,10 @@
 //! The one place that reads the time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::protocol::admin::TimeShift;
 use crate::terms::Now;
 
 /// The monotonic clock starts here, so that moments before the start of the process can be told.
@@ -10,19 +13,41 @@ const START_MS: u64 = 10_000;
 const OFFSET_AGE_MAX_MS: u64 = 100;
 
 /// Reads the time. Copies made of one clock agree, so all cores share one origin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     origin: Instant,
     /// Unix time less monotonic time.
     offset_ms: u64,
     offset_read_ms: u64,
+    /// What a test has done to the time of all cores, if it may.
+    shift: Option<Arc<Shift>>,
+}
+
+/// A clock that was stopped and set forward (`debugtime`).
+#[derive(Debug, Default)]
+struct Shift {
+    ahead_ms: AtomicU64,
+    /// Where it stands still; 0 if it goes.
+    paused_at_ms: AtomicU64,
+}
+
+impl Shift {
+    fn of(&self, monotonic_ms: u64) -> u64 {
+        let at_ms = match self.paused_at_ms.load(Ordering::Relaxed) {
+            0 => monotonic_ms,
+            paused_at_ms => paused_at_ms,
+        };
+        at_ms + self.ahead_ms.load(Ordering::Relaxed)
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "time is read here and passed down")]
 impl Clock {
     /// A clock that starts now.
-    pub(super) fn start() -> Self {
-        let mut clock = Self { origin: Instant::now(), offset_ms: 0, offset_read_ms: 0 };
+    /// A test may move it if `is_movable`.
+    pub(super) fn start(is_movable: bool) -> Self {
+        let shift = is_movable.then(Arc::default);
+        let mut clock = Self { origin: Instant::now(), offset_ms: 0, offset_read_ms: 0, shift };
         clock.read_offset(START_MS);
         clock
     }
@@ -34,7 +59,23 @@ impl Clock {
         if monotonic_ms - self.offset_read_ms >= OFFSET_AGE_MAX_MS {
             self.read_offset(monotonic_ms);
         }
+        let monotonic_ms = self.shift.as_ref().map_or(monotonic_ms, |shift| shift.of(monotonic_ms));
         Now { monotonic_ms, unix_ms: self.offset_ms + monotonic_ms }
+    }
+
+    /// Does to the time of all cores what a test asks for.
+    pub(super) fn shift(&self, by: TimeShift) {
+        let Some(shift) = &self.shift else { return };
+        match by {
+            TimeShift::Pause => {
+                let monotonic_ms = START_MS + millis(self.origin.elapsed());
+                shift.paused_at_ms.store(monotonic_ms, Ordering::Relaxed);
+            }
+            TimeShift::Resume => shift.paused_at_ms.store(0, Ordering::Relaxed),
+            TimeShift::Jump(seconds) => {
+                shift.ahead_ms.fetch_add(u64::from(seconds) * 1000, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Milliseconds since the process started, of a moment that this clock told.

@@ -23,6 +23,7 @@ use super::{Clock, CoreParts, Order, Shared};
 use crate::config::{Manner, Security};
 use crate::engine::{Address, Effect, Engine, Outgoing, Peer};
 use crate::protocol::Chunk;
+use crate::protocol::admin::TimeShift;
 use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
 use crate::session::letter::ConnectionId;
 use crate::terms::Now;
@@ -399,6 +400,7 @@ impl Core {
                 (self.shared.hooks.refresh)();
             }
             Effect::Shutdown(mode) => (self.shared.hooks.stop)(mode),
+            Effect::ShiftTime(shift) => self.clock.shift(shift),
             Effect::Verbosity(level) => {
                 let level = (self.shared.hooks.set_verbosity)(level);
                 self.shared.verbosity.store(level, Ordering::Relaxed);
@@ -409,6 +411,8 @@ impl Core {
     fn stop_if_told(&mut self, now: Now) {
         match &mut self.phase {
             Phase::Serving if self.shared.stopping.load(Ordering::Acquire) => {
+                // Or a clock that a test has stopped would never let the stop end.
+                self.clock.shift(TimeShift::Resume);
                 self.phase = Phase::Stopping { since_ms: now.monotonic_ms, quiet: false };
                 self.ring.stop_accepting();
                 self.ring.stop_datagrams();

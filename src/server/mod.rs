@@ -37,7 +37,7 @@ use self::startup::StartError;
 use self::tls::TlsContexts;
 use crate::auth::UserSource;
 use crate::config::Config;
-use crate::engine::{Access, EngineConfig};
+use crate::engine::{Access, AdminConfig, EngineConfig};
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -118,7 +118,7 @@ impl Server {
         hooks: Hooks,
     ) -> Result<Self, StartError> {
         let tls = tls.map(Arc::new);
-        let clock = Clock::start();
+        let clock = Clock::start(config.debug_time);
         let shared = Arc::new(Shared {
             connections: AtomicUsize::new(0),
             connection_limit: config.conn_limit,
@@ -146,7 +146,7 @@ impl Server {
             let (order, core_orders) = mpsc::channel();
             orders.push(order);
             let (shared, tls) = (Arc::clone(&shared), tls.clone());
-            let parts = CoreParts { engine, doors, end, clock, shared, tls, orders: core_orders };
+            let parts = CoreParts { engine, doors, end, clock: clock.clone(), shared, tls, orders: core_orders };
             let report = report.clone();
             let handle = LocalExecutorBuilder::new(placement)
                 .name(&format!("core-{}", core.id.0))
@@ -256,6 +256,14 @@ fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Resul
         flush_enabled: config.flush_enabled,
         shutdown_enabled: config.shutdown_enabled,
         access,
+        admin: AdminConfig {
+            dump_enabled: config.dump_enabled,
+            watch_enabled: config.watch_enabled,
+            prefix_delimiter: config.prefix_delimiter,
+            detail_enabled: config.detail_enabled,
+            track_sizes: config.track_sizes,
+            debug_time: config.debug_time,
+        },
         idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         has_tls: config.tls.is_some(),
         version: VERSION,

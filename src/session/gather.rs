@@ -2,6 +2,7 @@
 
 use crate::protocol::binary::Tag;
 use crate::session::letter::Totals;
+use crate::session::report::{Report, ReportKind};
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder};
 
@@ -27,6 +28,12 @@ pub enum GatherKind {
         /// Until this moment, in milliseconds of the monotonic clock.
         until_ms: u64,
     },
+    /// `stats items`, or `stats sizes`, or `stats detail dump`.
+    Report(ReportKind),
+    /// `stats slabs`.
+    Slabs,
+    /// `stats detail on` and `off`.
+    Detail(bool),
 }
 
 /// A request to all cores in progress.
@@ -46,19 +53,14 @@ pub struct Gather {
     pub totals: Totals,
     /// Reply text so far.
     pub text: Vec<u8>,
+    /// What the cores have reported so far.
+    pub report: Option<Report>,
 }
 
 impl Gather {
     /// A gathering that has not started.
     pub fn new(kind: GatherKind, slot: Option<SlotNumber>) -> Box<Self> {
-        Box::new(Self {
-            kind,
-            slot,
-            tag: None,
-            started: false,
-            waiting: 0,
-            totals: Totals::default(),
-            text: Vec::new(),
-        })
+        let (totals, text) = (Totals::default(), Vec::new());
+        Box::new(Self { kind, slot, tag: None, started: false, waiting: 0, totals, text, report: None })
     }
 }

@@ -4,8 +4,10 @@
 use bytes::Bytes;
 
 use crate::metrics::{Counters, ItemTotals};
+use crate::protocol::admin::{DumpRequest, WatchKinds};
 use crate::protocol::meta::{FlagSet, MetaRequest, Verb};
 use crate::protocol::{Op, Output, Retrieval};
+use crate::session::report::{Report, ReportKind};
 use crate::session::slots::SlotNumber;
 use crate::terms::{Exptime, FlushOrder, Key, ShardId};
 
@@ -56,6 +58,26 @@ pub enum Task {
     Connections,
     /// Set counters to 0.
     ResetCounters,
+    /// Report.
+    Report(ReportKind),
+    /// Count requests by prefix, or no more.
+    Detail(bool),
+    /// Show some of the shard's items; each core walks through once at a time.
+    Dump {
+        /// What to show; `items_max` is what is left of it.
+        request: DumpRequest,
+        /// Whether to begin at the beginning.
+        is_first: bool,
+        /// On the way home: whether these were the last.
+        is_last: bool,
+    },
+    /// Keep lines for this connection, which watches.
+    Watch {
+        /// Of which events.
+        kinds: WatchKinds,
+        /// Whether to hand over those there are.
+        takes: bool,
+    },
     /// Use this much memory from now on, in bytes for all shards together.
     MemoryLimit(usize),
 }
@@ -100,6 +122,10 @@ pub struct Letter {
     pub pieces: Vec<usize>,
     /// The answer to [`Task::Totals`].
     pub totals: Option<Box<Totals>>,
+    /// The answer to [`Task::Report`].
+    pub report: Option<Box<Report>>,
+    /// The descriptor of the connection, for who watches.
+    pub descriptor: i32,
 }
 
 impl Letter {
@@ -116,6 +142,8 @@ impl Letter {
             reply: Output::default(),
             pieces: Vec::new(),
             totals: None,
+            report: None,
+            descriptor: 0,
         })
     }
 
@@ -150,6 +178,7 @@ impl Letter {
         self.reply.shrink(REPLY_KEPT_MAX);
         self.pieces.clear();
         self.totals = None;
+        self.report = None;
     }
 }
 

@@ -7,7 +7,9 @@ pub mod framing;
 pub mod gather;
 pub mod letter;
 pub mod multiget;
+pub mod report;
 pub mod slots;
+pub mod stream;
 
 use std::collections::VecDeque;
 
@@ -17,6 +19,7 @@ use crate::session::gather::Gather;
 use crate::session::letter::Letter;
 use crate::session::multiget::MultiGet;
 use crate::session::slots::{SlotNumber, Slots};
+use crate::session::stream::{Dump, Watching};
 use crate::terms::ShardId;
 
 /// The state of one conversation.
@@ -40,6 +43,10 @@ pub struct Session {
     pub gather: Option<Box<Gather>>,
     /// A reply that waits for everything before it. Nothing runs behind it.
     pub fence: Option<Fence>,
+    /// A dump of keys in progress. Nothing runs behind it.
+    pub dump: Option<Box<Dump>>,
+    /// The conversation only receives events; nothing it sends is looked at.
+    pub watch: Option<Box<Watching>>,
     /// Reply bytes handed to the driver that it has not sent yet.
     pub unsent: usize,
     /// The client will send nothing more.
@@ -72,6 +79,8 @@ impl Session {
             multiget: None,
             gather: None,
             fence: None,
+            dump: None,
+            watch: None,
             unsent: 0,
             input_over: false,
             failed_attempts: 0,
@@ -88,6 +97,8 @@ impl Session {
             && self.multiget.is_none()
             && self.gather.is_none()
             && self.fence.is_none()
+            && self.dump.is_none()
+            && self.watch.is_none()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
             && self.backlog() < OUTPUT_BACKLOG_MAX
     }
@@ -100,7 +111,11 @@ impl Session {
 
     /// Whether nothing is under way for this conversation.
     pub fn is_idle(&self) -> bool {
-        self.outstanding == 0 && self.parked.is_empty() && self.multiget.is_none() && self.gather.is_none()
+        self.outstanding == 0
+            && self.parked.is_empty()
+            && self.multiget.is_none()
+            && self.gather.is_none()
+            && self.dump.is_none()
     }
 
     /// Whether the conversation is over and everything has been sent.
@@ -118,6 +133,7 @@ impl Session {
     /// Ends the conversation: no further request is run, those under way are answered.
     pub fn close(&mut self) {
         self.closing = true;
+        self.watch = None;
         self.pending = Vec::new();
     }
 }

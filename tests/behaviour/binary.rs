@@ -354,7 +354,7 @@ b< increment ok number=1
 options -B binary
 b> noop
 b< noop ok
-2> get a
+2> get a b c d e f g h i j k l m n
 2 closed
 
 # a first byte of packets in a text-only server is a line

@@ -76,13 +76,13 @@ closed
 
 # lengths that do not add up
 b> noop
->| \x80\x00\x00\x05\0\0\0\0\0\0\0\x04abcd\0\0\0\0\0\0\0\0wxyz
+>| \x80\x00\x00\x05\0\0\0\0\0\0\0\x04abcd\0\0\0\0\0\0\0\0wxyzwxyz
 b< noop ok
 b< get unknown opaque=1633837924
 closed
 
 # a body beyond a gibibyte
->| \x80\x01\x00\x01\x08\0\0\0\x40\0\0\x01{\0*12}
+>| \x80\x01\x00\x01\x08\0\0\0\x40\0\0\x01{\0*32}
 b< set invalid
 closed
 
@@ -94,7 +94,7 @@ closed
 
 # text behind packets closes without a word
 b> noop
-> version
+> get a b c d e f g h i j k l m n
 b< noop ok
 closed
 
@@ -120,7 +120,7 @@ b< get ok flags=0 value=x cas={*}
 b> set key=a value={v*1048000}
 b> append key=a value={v*1000}
 b> prepend key=a value={v*20000}
-b> append key=a value={v*576}
+b> append key=a value={v*100}
 b< set ok cas={*}
 b< append not-stored
 b< prepend not-stored

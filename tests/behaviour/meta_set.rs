@@ -390,4 +390,7 @@ options -C
 < HD c0
 > mg a c
 < HD c0
+> ms a 1 C0
+> y
+< EX
 ";

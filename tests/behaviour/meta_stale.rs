@@ -66,7 +66,7 @@ within 0.9
 > mg b T60 N30 t
 < HD t30 W
 > mg c t N30 T60
-< HD t30 W
+< HD t-1 W
 > mg c t
 < HD t60 Z
 > mg b t

@@ -168,6 +168,11 @@ impl Client {
         }
     }
 
+    /// Says that no more requests will come, unless the server has closed already.
+    pub(crate) fn half_close_or_gone(&mut self) {
+        drop(self.stream.shutdown(Shutdown::Write));
+    }
+
     /// Says that no more requests will come.
     pub(crate) fn half_close(&mut self) {
         self.stream.shutdown_write();

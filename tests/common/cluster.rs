@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringcached::engine::{Access, Address, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::engine::{Access, Address, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
 use ringcached::session::letter::{ConnectionId, Letter};
@@ -53,6 +53,7 @@ pub(crate) fn config() -> EngineConfig {
         flush_enabled: true,
         shutdown_enabled: false,
         access: Access::default(),
+        admin: AdminConfig::default(),
         idle_timeout_ms: None,
         has_tls: false,
         version: "1.6.45-ringcached-test",

@@ -24,7 +24,7 @@ pub fn decode_key<'a>(token: &[u8], buffer: &'a mut [u8; KEY_LEN_MAX]) -> Option
 }
 
 /// Writes a key in base64.
-fn write_encoded(out: &mut Vec<u8>, key: Key<'_>) {
+pub(crate) fn write_encoded(out: &mut Vec<u8>, key: Key<'_>) {
     let mut buffer = [0; ENCODED_KEY_LEN_MAX];
     if let Ok(len) = BASE64_STANDARD.encode_slice(key.as_bytes(), &mut buffer) {
         out.extend_from_slice(&buffer[..len]);

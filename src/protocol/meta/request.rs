@@ -328,6 +328,7 @@ const fn direction(argument: &[u8]) -> Option<Arithmetic> {
 
 /// A request line in the making. The key is written in base64 and marked so if it holds what a line cannot.
 #[derive(Debug)]
+#[must_use = "a line must be ended"]
 pub struct Line<'a> {
     out: &'a mut Vec<u8>,
 }

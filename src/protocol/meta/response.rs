@@ -140,7 +140,7 @@ pub fn write_debug(out: &mut Vec<u8>, key: Key<'_>, facts: &ItemFacts, now: Now)
 }
 
 /// Writes what `me` and `metadump` show alike: ` fetch=<yes|no> cls=<n> size=<n>`.
-fn write_common_facts(out: &mut Vec<u8>, facts: &ItemFacts) {
+pub(crate) fn write_common_facts(out: &mut Vec<u8>, facts: &ItemFacts) {
     out.extend_from_slice(if facts.fetched { b" fetch=yes cls=" } else { b" fetch=no cls=" });
     write_number(out, u64::from(facts.class));
     out.extend_from_slice(b" size=");

@@ -3,6 +3,7 @@
 //! Framing is not done here: the session finds the line's end and the value behind it. The rules are those of
 //! memcached 1.6.45 as PROTOCOL §1, §3 and §15 give them; where it is decided otherwise stands in §13.
 
+use super::admin;
 use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
 use crate::protocol::meta;
 use crate::protocol::tokens::{
@@ -96,7 +97,7 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
             _ => refused(ProtocolError::InvalidShutdownMode, false),
         },
         b"quit" => Parsed::Request(Request::Quit),
-        _ => unknown(command, rest),
+        _ => admin::parse(command, rest).unwrap_or_else(|| unknown(command, rest)),
     }
 }
 
@@ -139,6 +140,8 @@ fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
     let (Some(key), Some(flags), Some(exptime), Some(bytes), false) = (key, flags, exptime, bytes, cas_missing) else {
         return refused(ProtocolError::BadLine, noreply);
     };
+    // The last word counts, also where it stands for something else that it is not.
+    let noreply = noreply || bytes == b"noreply" || cas == Some(b"noreply");
     // Only a legal length tells how much follows; without one nothing can be skipped (PROTOCOL §15).
     let Some(value_len) = parse_u64(bytes).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX) else {
         return refused(ProtocolError::BadLine, noreply);
@@ -173,7 +176,8 @@ fn delete(rest: &[u8]) -> Parsed<'_> {
 fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, delta) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    // The last word counts, also where it stands for the delta.
+    let noreply = ends_in_noreply(tokens.0) || delta == Some(b"noreply");
     let (Some(key), Some(delta)) = (key.and_then(Key::new), delta) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -186,7 +190,7 @@ fn arithmetic(direction: Arithmetic, rest: &[u8]) -> Parsed<'_> {
 fn touch(rest: &[u8]) -> Parsed<'_> {
     let mut tokens = Tokens(rest);
     let (key, exptime) = (tokens.next(), tokens.next());
-    let noreply = ends_in_noreply(tokens.0);
+    let noreply = ends_in_noreply(tokens.0) || exptime == Some(b"noreply");
     let (Some(key), Some(exptime)) = (key.and_then(Key::new), exptime) else {
         return refused(ProtocolError::BadLine, noreply);
     };
@@ -210,13 +214,21 @@ fn flush_all(rest: &[u8]) -> Parsed<'_> {
 
 /// What `stats` with these arguments asks for.
 pub fn parse_statistics(rest: &[u8]) -> Parsed<'_> {
-    match first_token(rest) {
-        b"" => Parsed::Request(Request::Stats(StatsReport::General)),
-        b"settings" => Parsed::Request(Request::Stats(StatsReport::Settings)),
-        b"conns" => Parsed::Request(Request::Stats(StatsReport::Connections)),
-        b"reset" => Parsed::Request(Request::Stats(StatsReport::Reset)),
-        _ => refused(ProtocolError::UnknownCommand, false),
-    }
+    let (word, arguments) = split_token(trim_blanks(rest));
+    let report = match word {
+        b"" => StatsReport::General,
+        b"settings" => StatsReport::Settings,
+        b"conns" => StatsReport::Connections,
+        b"reset" => StatsReport::Reset,
+        b"items" => StatsReport::Items,
+        b"slabs" => StatsReport::Slabs,
+        b"sizes" => StatsReport::Sizes,
+        b"extstore" => StatsReport::Nothing,
+        b"detail" => return admin::detail(arguments),
+        b"cachedump" => return admin::cachedump(arguments),
+        _ => return refused(ProtocolError::UnknownCommand, false),
+    };
+    Parsed::Request(Request::Stats(report))
 }
 
 fn cache_memory_limit(rest: &[u8]) -> Parsed<'_> {
@@ -275,6 +287,11 @@ mod tests {
 
     #[test]
     fn noreply_is_the_last_token_only() {
+        // Also where it stands for something that it is not.
+        for line in ["incr k noreply\r\n", "touch k noreply\r\n", "set k 0 0 noreply\r\n"] {
+            assert!(error_of(line).is_some_and(|(_, noreply)| noreply), "{line}");
+        }
+        assert_eq!(error_of("touch noreply\r\n"), Some((ProtocolError::BadLine, false)));
         assert_eq!(error_of("incr k x noreply\r\n"), Some((ProtocolError::InvalidDelta, true)));
         assert_eq!(error_of("incr k x noreply y\r\n"), Some((ProtocolError::InvalidDelta, false)));
         assert!(matches!(parse(b"get noreply\r\n"), Parsed::Request(Request::Retrieve(..))));
