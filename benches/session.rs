@@ -82,6 +82,21 @@ fn get_pipelined_16(bencher: Bencher<'_, '_>) {
     bench(bencher, 16, |number| (0..16).map(|at| multiget(number + at * 6_180, 1)).collect());
 }
 
+/// The meta form of a look-up.
+fn meta_line(number: usize) -> String {
+    format!("mg {} v\r\n", key(number))
+}
+
+#[divan::bench]
+fn meta_get(bencher: Bencher<'_, '_>) {
+    bench(bencher, 1, meta_line);
+}
+
+#[divan::bench]
+fn meta_get_pipelined_16(bencher: Bencher<'_, '_>) {
+    bench(bencher, 16, |number| (0..16).map(|at| meta_line(number + at * 6_180)).collect());
+}
+
 #[divan::bench]
 fn set_100_bytes(bencher: Bencher<'_, '_>) {
     bench(bencher, 1, set);

@@ -61,6 +61,7 @@ impl Executor<'_> {
             Op::Touch { exptime } => {
                 self.counters.cmd_touch += 1;
                 if self.shard.touch(key, hash, Deadline::from_exptime(exptime, self.now), self.now) {
+                    self.observe_touch(key, hash);
                     self.counters.touch_hits += 1;
                     out.put(response::TOUCHED);
                 } else {
@@ -149,11 +150,12 @@ impl Executor<'_> {
     fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash) {
         self.counters.store_too_large += 1;
         self.shard.refuse_too_large(key, hash, self.now);
+        self.observe_store("set", key, hash, StoreOutcome::TooLarge, (Deadline::NEVER, 0));
     }
 
     /// Deletes an item, of this version if one is given.
     fn delete(&mut self, key: Key<'_>, hash: KeyHash, compare: Option<CasUnique>) -> Deleted {
-        let before = self.look_before_delete(key, hash);
+        let before = self.look_if_observed(key, hash);
         let is_deleted = match compare {
             None => self.shard.delete(key, hash, self.now),
             Some(wanted) => match self.shard.find(key, hash, self.now) {

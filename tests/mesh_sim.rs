@@ -20,7 +20,8 @@ fn transcript(random: &mut Random, session: usize, requests: usize) -> Vec<u8> {
         let key = format!("s{session}:{}", random.below(12));
         let noreply = if random.once(4) { " noreply" } else { "" };
         let value = vec![b'0' + u8::try_from(random.below(10)).unwrap(); [1, 3, 20, 5000, 40_000][random.below(5)]];
-        let line = match random.below(14) {
+        let quiet = if random.once(3) { " q" } else { "" };
+        let line = match random.below(20) {
             0..4 => format!("set {key} 5 0 {}{noreply}\r\n", value.len()),
             4 => format!("add {key} 6 0 {}{noreply}\r\n", value.len()),
             5 => format!("append {key} 0 0 {}{noreply}\r\n", value.len()),
@@ -34,10 +35,15 @@ fn transcript(random: &mut Random, session: usize, requests: usize) -> Vec<u8> {
                     (0..=random.below(150)).map(|_| format!("s{session}:{}", random.below(20))).collect();
                 format!("get {}\r\n", keys.join(" "))
             }
+            13 => format!("ms {key} {}{quiet} F5 k\r\n", value.len()),
+            14 => format!("mg {key} v f k{quiet} O{}\r\n", random.below(100)),
+            15 => format!("md {key}{quiet} I\r\n"),
+            16 => format!("ma {key} v N0 J7{quiet}\r\n"),
+            17 => "mn\r\n".to_owned(),
             _ => format!("get {key}\r\n"),
         };
         text.extend_from_slice(line.as_bytes());
-        if line.starts_with("set ") || line.starts_with("add ") || line.starts_with("append ") {
+        if ["set ", "add ", "append ", "ms "].iter().any(|verb| line.starts_with(verb)) {
             text.extend_from_slice(&value);
             text.extend_from_slice(b"\r\n");
         }
@@ -179,6 +185,32 @@ fn increments_of_a_shared_key_are_all_counted_and_seen_in_order() {
         let total = cluster.exchange(last, b"get n\r\n");
         let expected = (sessions.len() * 50).to_string();
         assert!(String::from_utf8(total).unwrap().contains(&expected), "seed {seed}");
+    }
+}
+
+#[test]
+fn one_client_wins_whatever_the_delays() {
+    for seed in seeds(30) {
+        let mut random = Random(seed);
+        let cores = 2 + random.below(4);
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config());
+        let first = cluster.connect(0);
+        let begin: &[u8] = [&b""[..], b"ms k 1\r\nx\r\nmd k I\r\n", b"ms k 1 T20\r\nx\r\n"][random.below(3)];
+        cluster.exchange(first, begin);
+        let mut sessions: Vec<Session> = (0..cores * 3)
+            .map(|number| Session {
+                client: cluster.connect(number % cores),
+                input: b"mg k N30 R30\r\n".repeat(20),
+                sent: 0,
+                received: Vec::new(),
+                reads: true,
+            })
+            .collect();
+        run(&mut cluster, &mut sessions, &mut random);
+        let replies: String =
+            sessions.iter().map(|session| String::from_utf8(session.received.clone()).unwrap()).collect();
+        let count = |mark| replies.lines().filter(|line| line.split(' ').any(|word| word == mark)).count();
+        assert_eq!((count("W"), count("Z")), (1, sessions.len() * 20 - 1), "seed {seed}: {replies}");
     }
 }
 

@@ -40,6 +40,7 @@ fn defaults() {
     assert_eq!((config.conn_limit, config.backlog, config.requests_per_turn), (1024, 1024, 512));
     assert!(config.evict && config.cas && config.flush_enabled && config.dump_enabled && config.watch_enabled);
     assert!(!config.shutdown_enabled && !config.strict_order && !config.daemon);
+    assert!(!config.detail_enabled && config.prefix_delimiter == b':' && !config.track_sizes && !config.debug_time);
     assert!(!config.core_dumps && !config.lock_memory);
     assert_eq!((config.idle_timeout, config.verbosity, config.network.tcp_port), (None, 0, 11211));
     assert_eq!((config.user, config.pidfile, config.port_file), (None, None, None));
@@ -51,7 +52,7 @@ fn defaults() {
 fn every_option_reaches_its_field() {
     let config = config(
         "-p 5 -l 10.0.0.1,10.0.0.2:6 -l [::1] -c 20000 -b 9 -m 1024 -I 2m -M -k -t 4 -R 20 -A -F -C -B ascii -d \
-         -P /run/x.pid -r -vvvv -o idle_timeout=60,pipeline_order=strict -o maxconns_fast -U 0",
+         -P /run/x.pid -r -vvvv -X -W -D / -o track_sizes --debug-time -o idle_timeout=60,pipeline_order=strict -o maxconns_fast -U 0",
     );
     let addresses: Vec<_> =
         config.network.listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect();
@@ -59,6 +60,8 @@ fn every_option_reaches_its_field() {
     assert_eq!((config.conn_limit, config.backlog, config.requests_per_turn), (20_000, 9, 20));
     assert_eq!((config.memory_limit, config.item_size_max, config.memory_per_core()), (1 << 30, 2 << 20, 256 << 20));
     assert!(!config.evict && !config.cas && !config.flush_enabled && config.shutdown_enabled);
+    assert!(!config.dump_enabled && !config.watch_enabled && config.detail_enabled && config.prefix_delimiter == b'/');
+    assert!(config.track_sizes && config.debug_time);
     assert!(config.lock_memory && config.core_dumps && config.daemon && config.strict_order);
     assert_eq!((config.verbosity, config.idle_timeout), (3, Some(Duration::from_secs(60))));
     assert_eq!(config.pidfile, Some(PathBuf::from("/run/x.pid")));
@@ -109,8 +112,6 @@ fn options_without_effect_leave_one_notice_each() {
     for line in [
         "-f 1.25",
         "-n 48",
-        "-X",
-        "-W",
         "-u nobody",
         "-l tag[a]:127.0.0.1",
         "-o modern",
@@ -131,7 +132,6 @@ fn options_without_effect_leave_one_notice_each() {
         "-o temporary_ttl=61",
         "-o watcher_logbuf_size=256",
         "-o worker_logbuf_size=64",
-        "-o track_sizes",
         "-o no_hashexpand",
         "-o slab_reassign",
         "-o no_slab_reassign",
@@ -208,7 +208,6 @@ fn tls_is_made_from_what_was_given() {
 fn what_is_not_built_is_refused() {
     for line in [
         "-L",
-        "-D :",
         "-e /x",
         "-N 2",
         "-o no_maxconns_fast",

@@ -129,7 +129,7 @@ mod tests {
 
     fn names(ciphers: Option<&str>) -> Result<Vec<rustls::CipherSuite>, String> {
         let suites = provider(ciphers)?.cipher_suites;
-        Ok(suites.iter().filter(|suite| suite.tls13().is_none()).map(|suite| suite.suite()).collect())
+        Ok(suites.iter().filter(|suite| suite.tls13().is_none()).map(rustls::SupportedCipherSuite::suite).collect())
     }
 
     #[test]

@@ -514,10 +514,9 @@ impl Conversation<'_> {
             GatherKind::Slabs => report::slabs(gather.report.as_ref()),
             GatherKind::Report(_) => report::gathered(gather.report.as_ref()),
             GatherKind::ResetCounters => response::RESET.to_vec(),
-            GatherKind::Certificates => gather.text.clone(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
-            GatherKind::Delay { .. } => gather.text.clone(),
+            GatherKind::Certificates | GatherKind::Delay { .. } => gather.text.clone(),
         };
         if let Some(slot) = gather.slot {
             let mut reply = Output::default();

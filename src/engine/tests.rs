@@ -107,3 +107,46 @@ fn a_connection_is_not_idle_while_its_replies_are_being_read() {
     home.tick(Now { monotonic_ms: later.monotonic_ms + 61_000, ..later });
     assert!(home.wants(CLIENT).close);
 }
+
+#[test]
+fn a_dump_that_nobody_reads_holds_little() {
+    let (mut home, mut away) = cores_and_client();
+    for number in 0..20_000 {
+        home.receive(CLIENT, format!("set key{number} 0 0 1 noreply\r\nv\r\n").as_bytes(), NOW);
+        carry(&mut home, &mut away);
+    }
+    home.receive(CLIENT, b"lru_crawler metadump all\r\n", NOW);
+    let (mut received, mut most) = (0, 0);
+    for turn in 0..10_000 {
+        carry(&mut home, &mut away);
+        home.run(NOW);
+        most = most.max(home.backlog(CLIENT).1);
+        // A slow reader: it takes something every tenth turn.
+        if turn % 10 == 0
+            && let Some(outgoing) = home.take_output(CLIENT)
+        {
+            let Outgoing::Single(bytes) = outgoing else { panic!("no values are dumped") };
+            received += bytes.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"key=")).count();
+            home.sent(CLIENT, None, NOW);
+        }
+    }
+    assert_eq!(received, 20_000);
+    assert!(most <= 64 << 10, "{most} bytes were in flight");
+    assert!(session(&mut home).dump.is_none() && home.node.dumping.is_none());
+}
+
+#[test]
+fn a_watcher_that_is_gone_leaves_nothing_behind() {
+    let (mut home, mut away) = cores_and_client();
+    home.receive(CLIENT, b"watch mutations evictions\r\n", NOW);
+    carry(&mut home, &mut away);
+    assert!(home.node.observer.is_some() && away.node.observer.is_some());
+    assert_eq!(home.node.counters.log_watchers, 1);
+    home.close(CLIENT);
+    assert!(home.node.watchers.is_empty());
+    assert_eq!(home.node.counters.log_watchers, 0);
+    let later = Now { monotonic_ms: NOW.monotonic_ms + crate::limits::WATCH_LEASE_MS + 1, ..NOW };
+    home.tick(later);
+    away.tick(later);
+    assert!(home.node.observer.is_none() && away.node.observer.is_none(), "nobody fetches any more");
+}

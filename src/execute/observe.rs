@@ -83,6 +83,15 @@ pub trait Observe: Debug {
 }
 
 impl Executor<'_> {
+    /// Tells of a touched item.
+    #[inline]
+    pub(super) fn observe_touch(&mut self, key: Key<'_>, hash: KeyHash) {
+        let (class, size) = self.look_if_observed(key, hash);
+        if let Some(observer) = &mut self.observer {
+            observer.observe(&Event::Get { key, status: GetStatus::Found, class, size }, self.now);
+        }
+    }
+
     /// Tells of a look-up that found nothing.
     #[inline]
     pub(super) fn observe_miss(&mut self, key: Key<'_>, status: GetStatus) {
@@ -123,15 +132,16 @@ impl Executor<'_> {
             StoreOutcome::TooLarge => ("too_large", sent_len),
             StoreOutcome::OutOfMemory => ("no_memory", sent_len),
         };
-        let (class, _) = self.class_and_len(key, hash);
+        // A look at an item that is over already would take it back, and the next client not find it expired.
+        let class = if deadline.is_over(self.now) { 0 } else { self.class_and_len(key, hash).0 };
         if let Some(observer) = &mut self.observer {
             observer.observe(&Event::Store { key, status, command, deadline, class, size }, self.now);
         }
     }
 
-    /// Before an item is deleted: its class and the length of its value, if somebody wants to know.
+    /// An item's class and the length of its value, if somebody wants to know.
     #[inline]
-    pub(super) fn look_before_delete(&mut self, key: Key<'_>, hash: KeyHash) -> (u8, usize) {
+    pub(super) fn look_if_observed(&mut self, key: Key<'_>, hash: KeyHash) -> (u8, usize) {
         if self.observer.is_some() { self.class_and_len(key, hash) } else { (0, 0) }
     }
 

@@ -133,6 +133,8 @@ impl Session {
     /// Ends the conversation: no further request is run, those under way are answered.
     pub fn close(&mut self) {
         self.closing = true;
+        // Of a dump no more is asked for, and nobody watches any more.
+        self.dump = None;
         self.watch = None;
         self.pending = Vec::new();
     }

@@ -29,6 +29,17 @@ impl Session {
             match *option {
                 "-C" => config.shard.cas = false,
                 "-F" => config.flush_enabled = false,
+                "-X" => config.admin.dump_enabled = false,
+                "-W" => config.admin.watch_enabled = false,
+                "-D" => {
+                    config.admin.detail_enabled = true;
+                    config.admin.prefix_delimiter = options.next().expect("a character").as_bytes()[0];
+                }
+                "-o" => config.admin.track_sizes = options.next() == Some(&"track_sizes"),
+                "-m" => {
+                    let size = options.next().expect("-m in MiB").parse::<usize>().expect("a number");
+                    config.shard.memory_limit = size << 20;
+                }
                 "-I" => {
                     let size = options.next().and_then(|size| size.strip_suffix('m')).expect("-I in m");
                     config.shard.item_size_max = size.parse::<usize>().expect("a number") << 20;

@@ -30,6 +30,7 @@ mod authentication;
 mod binary;
 mod binary_errors;
 mod cas;
+mod dumps;
 mod errors_and_limits;
 mod expiry;
 mod flush;
@@ -45,12 +46,13 @@ mod retrieval;
 mod storage;
 mod touch_gat;
 mod udp;
+mod watch;
 
 macro_rules! suite {
     ($($driver:ident = $kind:ident),+ $(,)?) => {
         $(mod $driver {
             suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
-                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors
+                meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch
                 binary binary_errors authentication udp);
         })+
     };

@@ -364,7 +364,7 @@ within 0.9
 > abc
 < HD c77 kZm9v b s3 Oq
 > mg Zm9v b c f h k l s t v Oq P1 L1
-< VA 3 c77 f7 h0 kZm9v b l0 s3 t100 Oq
+< VA 3 c77 f7 h0 kZm9v b l{l} s3 t100 Oq
 < abc
 within 0.9
 

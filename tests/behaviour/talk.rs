@@ -129,6 +129,11 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    /// A connection goes away.
+    pub(crate) fn leave(&mut self, connection: u8) {
+        self.peers.remove(&connection);
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, connection: u8, bytes: &[u8]) {
         let peer = self.peer(connection);

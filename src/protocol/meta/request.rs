@@ -298,9 +298,11 @@ const fn is_late(error: ProtocolError) -> bool {
     )
 }
 
-/// Which of two faults is told: the later one, but those that are looked for last only if there is no other.
+/// Which of two faults is told: the later one. But those that are looked for last, and bad client flags, which have no
+/// words of their own, are told only if there is no other.
 const fn later_fault(before: Option<ProtocolError>, now: ProtocolError) -> ProtocolError {
     match before {
+        Some(before) if matches!(now, ProtocolError::BadLine) && !is_late(before) => before,
         Some(before) if is_late(now) && (!is_late(before) || matches!(before, ProtocolError::OpaqueTooLong)) => before,
         _ => now,
     }
@@ -447,7 +449,9 @@ mod tests {
             ("md k F4294967296", ProtocolError::BadLine),
             ("mg k J", ProtocolError::InvalidInitialValue),
             ("mg k Dx", ProtocolError::InvalidDeltaValue),
-            ("mg k T1x Fx", ProtocolError::BadLine),
+            ("mg k T1x Fx", ProtocolError::BadToken),
+            ("mg k Fx T1x", ProtocolError::BadToken),
+            ("mg k T1x Jx", ProtocolError::InvalidInitialValue),
             ("mg k T1x z", ProtocolError::InvalidFlag),
             (opaque.as_str(), ProtocolError::OpaqueTooLong),
             ("mg k b", ProtocolError::KeyNotDecodable),
