@@ -216,7 +216,7 @@ fn new_files_are_for_new_connections() {
 #[test]
 fn refresh_without_tls_is_refused() {
     let server = Server::ringcached(&["-t", "1"]);
-    server.connect().ask("refresh_certs\r\nget a\r\n", "SERVER_ERROR TLS is not enabled\r\nEND\r\n");
+    server.connect().ask("refresh_certs\r\nget a\r\n", "Error TLS not enabled\r\nEND\r\n");
     server.signal(Signal::SIGHUP);
     server.connect().ask("get a\r\n", "END\r\n");
 }

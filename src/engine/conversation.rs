@@ -204,13 +204,6 @@ impl Conversation<'_> {
                 Ok(bytes) => self.gather(GatherKind::MemoryLimit(bytes), noreply),
                 Err(_) => self.refuse(ProtocolError::MemoryLimitTooLarge, noreply),
             },
-            Request::RefreshCertificates => {
-                if self.node.config.has_tls {
-                    self.gather(GatherKind::Certificates, false);
-                } else {
-                    self.refuse(ProtocolError::TlsNotEnabled, false);
-                }
-            }
             Request::Shutdown(mode) => {
                 if self.node.config.shutdown_enabled {
                     self.node.effects.push(Effect::Shutdown(mode));

@@ -17,8 +17,6 @@ pub enum ProtocolError {
     FlushNotAllowed,
     /// `shutdown` is not switched on (`-A`).
     ShutdownNotEnabled,
-    /// `refresh_certs` without TLS.
-    TlsNotEnabled,
     /// `shutdown` with an unknown argument.
     InvalidShutdownMode,
     /// A `get` line beyond [`crate::limits::GET_LINE_LEN_MAX`]: ours, memcached knows no limit.
@@ -94,7 +92,6 @@ impl ProtocolError {
             Self::InvalidDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
             Self::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
             Self::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
-            Self::TlsNotEnabled => b"SERVER_ERROR TLS is not enabled\r\n",
             Self::InvalidShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
             Self::LineTooLong => b"CLIENT_ERROR line too long\r\n",
             Self::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",

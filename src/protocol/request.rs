@@ -102,8 +102,6 @@ pub enum Request<'a> {
         /// Whether the client wants no reply.
         noreply: bool,
     },
-    /// `refresh_certs`.
-    RefreshCertificates,
     /// What only who looks after a server asks.
     Admin(Admin),
     /// `shutdown`.

@@ -170,7 +170,7 @@ impl Client {
 
     /// Says that no more requests will come, unless the server has closed already.
     pub(crate) fn half_close_or_gone(&mut self) {
-        drop(self.stream.shutdown(Shutdown::Write));
+        self.stream.shutdown_write();
     }
 
     /// Says that no more requests will come.

@@ -47,13 +47,16 @@ impl Stream {
         Self::Tls(Box::new(Tls { socket, machine }))
     }
 
+    /// Says that no more will be sent; to a server that has gone, nobody.
     pub(crate) fn shutdown_write(&mut self) {
         match self {
-            Self::Tcp(socket) => socket.shutdown(Shutdown::Write).unwrap(),
-            Self::Unix(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Self::Tcp(socket) => drop(socket.shutdown(Shutdown::Write)),
+            Self::Unix(socket) => drop(socket.shutdown(Shutdown::Write)),
             Self::Tls(tls) => {
                 tls.machine.send_close_notify();
-                while tls.flush().is_err() {}
+                while let Err(error) = tls.flush()
+                    && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                {}
             }
         }
     }

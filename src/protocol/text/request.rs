@@ -90,7 +90,6 @@ fn parse_administrative<'a>(command: &[u8], rest: &'a [u8]) -> Parsed<'a> {
         }
         b"stats" => parse_statistics(rest),
         b"cache_memlimit" => cache_memory_limit(rest),
-        b"refresh_certs" => Parsed::Request(Request::RefreshCertificates),
         b"shutdown" => match first_token(rest) {
             b"" => Parsed::Request(Request::Shutdown(ShutdownMode::Normal)),
             b"graceful" => Parsed::Request(Request::Shutdown(ShutdownMode::Graceful)),
