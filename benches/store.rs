@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use ringcached::limits::LOOK_AHEAD_KEYS;
+use ringcached::memory::Budget;
 use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest, Value};
 use ringcached::terms::{Deadline, Flags, Key, KeyHash, Now, ShardId, StoreMode};
 
@@ -34,13 +36,14 @@ impl Full {
         let config = ShardConfig {
             id: ShardId(0),
             shards: 1,
-            memory_limit: 1 << 30,
+            budget: Arc::new(Budget::new(1 << 30)),
             item_size_max: 1 << 20,
             evict: true,
             cas: true,
+            huge_pages: false,
             hash_seed: [7, 11],
         };
-        let mut full = Self { shard: Shard::new(config), items, place: 0, name: String::new() };
+        let mut full = Self { shard: Shard::new(config).unwrap(), items, place: 0, name: String::new() };
         for number in 0..items {
             full.set(number);
         }

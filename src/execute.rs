@@ -125,7 +125,7 @@ impl Executor<'_> {
 
     fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {
         let StoreRequest { mode, key, hash, deadline, .. } = request;
-        let sent = (deadline, incoming_len(&request.value));
+        let sent = (deadline, request.value.as_slice().len());
         let outcome = self.shard.store(request, self.now);
         self.observe_store(command_of(mode), key, hash, outcome, sent);
         self.count_store(matches!(mode, StoreMode::Cas(_)), outcome);
@@ -229,13 +229,6 @@ fn computed(outcome: ArithmeticOutcome, out: &mut Output) {
         ArithmeticOutcome::NotFound | ArithmeticOutcome::Exists => out.put(response::NOT_FOUND),
         ArithmeticOutcome::NonNumeric => out.put(response::NON_NUMERIC),
         ArithmeticOutcome::OutOfMemory => out.put(response::OUT_OF_MEMORY),
-    }
-}
-
-fn incoming_len(value: &Incoming<'_>) -> usize {
-    match value {
-        Incoming::Slice(bytes) => bytes.len(),
-        Incoming::Shared(bytes) => bytes.len(),
     }
 }
 

@@ -87,6 +87,9 @@ pub const TLS_OUTPUT_MAX: usize = 256 << 10;
 /// Keys whose items are brought near the CPU together before the first of them is looked up.
 pub const LOOK_AHEAD_KEYS: usize = 16;
 
+/// Evicted items that a shard keeps for whoever watches, between two looks.
+pub const EVICTIONS_KEPT_MAX: usize = 1024;
+
 /// Letters one core may have on their way to another.
 pub const CREDITS: usize = 1024;
 /// Room in the ring from one core to another: requests on the way there and replies on the way home never exceed it.

@@ -32,6 +32,17 @@ pub struct Flags(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct CasUnique(pub u64);
 
+/// What the protocol remembers of an item besides its value (PROTOCOL §4).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Marks {
+    /// It was invalidated: to be fetched anew by whoever wins.
+    pub stale: bool,
+    /// The win was handed out: nobody else gets it until a new value is stored.
+    pub won: bool,
+    /// Its key was given in base64.
+    pub key_is_binary: bool,
+}
+
 /// The number of a shard, which is the number of the core that owns it: `0..shards`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ShardId(pub u16);

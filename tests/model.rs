@@ -12,6 +12,9 @@ mod cluster;
 mod oracle;
 
 use std::fmt::Write;
+use std::sync::Arc;
+
+use ringcached::memory::Budget;
 
 use cluster::{Client, Cluster, Random, config, seeds};
 use oracle::{Item, Oracle, Request};
@@ -44,7 +47,7 @@ const ROOMY: Plan = Plan {
 /// Far more keys than fit, and one request at a time, so that a loss is seen where it shows.
 const TIGHT: Plan = Plan {
     cores: 1,
-    memory_limit: 16 << 10,
+    memory_limit: 128 << 10,
     value_len_max: 4000,
     keys: 100,
     batches: 500,
@@ -69,7 +72,7 @@ struct Pair {
 impl Pair {
     fn new(plan: Plan, seed: u64) -> Self {
         let mut config = config();
-        config.shard.memory_limit = plan.memory_limit * usize::from(plan.cores);
+        config.shard.budget = Arc::new(Budget::new(plan.memory_limit * usize::from(plan.cores)));
         config.shard.item_size_max = plan.value_len_max;
         let mut cluster = Cluster::new(plan.cores, &config);
         let clients = (0..plan.cores * 2).map(|number| cluster.connect(usize::from(number % plan.cores))).collect();
@@ -347,7 +350,7 @@ fn one_engine_without_memory_forgets_only_what_it_evicts() {
 #[test]
 fn four_engines_without_memory_forget_only_what_they_evict() {
     assert!(
-        run(Plan { cores: 4, memory_limit: 8 << 10, keys: 250, ..TIGHT }, 4) > 0,
+        run(Plan { cores: 4, memory_limit: 64 << 10, keys: 250, ..TIGHT }, 4) > 0,
         "nothing was evicted: the test tests nothing"
     );
 }

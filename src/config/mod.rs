@@ -85,6 +85,8 @@ pub struct Config {
     pub backlog: i32,
     /// Requests of one connection before others get their turn (`-R`).
     pub requests_per_turn: usize,
+    /// Whether items lie on huge pages (`-L`).
+    pub huge_pages: bool,
     /// Whether full memory evicts; else it refuses to store (`-M`).
     pub evict: bool,
     /// Whether items have CAS uniques (`-C`).
@@ -232,12 +234,13 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
         network,
         tls,
         udp_reply_max: extended.udp_reply_max.unwrap_or(UDP_REPLY_MAX),
-        item_size_max: item_size_max(options, memory_limit, cores.len())?,
+        item_size_max: item_size_max(options, memory_limit)?,
         cores,
         memory_limit,
         conn_limit: given("-c", options.conn_limit.as_ref(), 1..=CONN_LIMIT_MAX, CONN_LIMIT)?,
         backlog: given("-b", options.backlog.as_ref(), 0..=i32::MAX, BACKLOG)?,
         requests_per_turn: given("-R", options.requests_per_turn.as_ref(), 1..=REQUESTS_MAX, REQUESTS_PER_TURN)?,
+        huge_pages: options.large_pages,
         evict: !options.no_evict,
         cas: !options.no_cas,
         flush_enabled: !options.no_flush,
@@ -393,7 +396,7 @@ fn chosen_cpus(text: &str, machine: &Machine) -> Result<Vec<usize>, ConfigError>
     Ok(cpus)
 }
 
-fn item_size_max(options: &Options, memory_limit: usize, cores: usize) -> Result<usize, ConfigError> {
+fn item_size_max(options: &Options, memory_limit: usize) -> Result<usize, ConfigError> {
     let item = match &options.item_size {
         None => ITEM_SIZE_MAX,
         Some(text) => size(text)
@@ -404,17 +407,6 @@ fn item_size_max(options: &Options, memory_limit: usize, cores: usize) -> Result
     if item > memory_limit / 2 {
         let complaint = format_args!("an item of {item} bytes is more than half of the {mebibytes} MiB of -m");
         return Err(ConfigError::bad("-I", complaint));
-    }
-    // The first form of the store gives every core a fixed share, and an item must leave room for others in it.
-    if item > memory_limit / cores / 2 {
-        let (memory_min, cores_max) = ((item * 2 * cores).div_ceil(1 << 20), memory_limit / 2 / item);
-        return Err(ConfigError::bad(
-            "-I",
-            format_args!(
-                "an item of {item} bytes is more than half of what each of {cores} cores has of the {mebibytes} MiB \
-                 of -m: raise -m to {memory_min} or lower -t to {cores_max}"
-            ),
-        ));
     }
     Ok(item)
 }

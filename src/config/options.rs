@@ -62,6 +62,10 @@ pub(super) struct Options {
     #[arg(help = "When memory is full refuse to store instead of evicting")]
     pub(super) no_evict: bool,
 
+    #[arg(short = 'L', long = "enable-largepages", help_heading = MEMORY)]
+    #[arg(help = "Keep items on huge pages, where the kernel has some to give")]
+    pub(super) large_pages: bool,
+
     #[arg(short = 'k', long = "lock-memory", help_heading = MEMORY)]
     #[arg(help = "Lock memory into RAM as it is touched")]
     pub(super) lock_memory: bool,
@@ -163,8 +167,6 @@ pub(super) struct Options {
     #[arg(short = 'n', long = "slab-min-size", hide = true, allow_hyphen_values = true)]
     pub(super) slab_min_size: Option<String>,
 
-    #[arg(short = 'L', long = "enable-largepages", hide = true)]
-    pub(super) large_pages: bool,
     /// Allows `debugtime`, by which a test moves the server's clock.
     #[arg(long = "debug-time", hide = true)]
     pub(super) debug_time: bool,
@@ -227,7 +229,6 @@ impl Options {
     /// The first option given for something that is not built yet, and what that is.
     pub(super) fn not_built(&self) -> Option<(&'static str, &'static str)> {
         [
-            (self.large_pages, "-L", "large memory pages"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),
         ]

@@ -1,7 +1,5 @@
 //! Runs the requests of one conversation on a core: here if the core owns the key, by letter if another does.
 
-use bytes::Bytes;
-
 use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
@@ -138,10 +136,9 @@ impl Conversation<'_> {
             Frame::Request(request) => self.request(request),
             Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
-                let mut value = std::mem::take(&mut large.value);
-                value.shrink_to_fit();
+                let value = std::mem::take(&mut large.value);
                 if let Some(head) = large.head() {
-                    self.store(head, Incoming::Shared(Bytes::from(value)));
+                    self.store(head, Incoming::Slice(&value));
                 }
             }
             Frame::TooLarge(large) => self.refuse_too_large(&large),
@@ -273,7 +270,7 @@ impl Conversation<'_> {
         letter.data.extend_from_slice(key.as_bytes());
         match value {
             Incoming::Slice(small) => letter.data.extend_from_slice(small),
-            Incoming::Shared(large) => letter.value = Some(large),
+            Incoming::Large(large) => letter.value = Some(large),
         }
         self.session.parked.push_back(letter);
         self.post_parked();
@@ -299,7 +296,7 @@ impl Conversation<'_> {
         letter.put_meta(request, key);
         match value {
             Incoming::Slice(small) => letter.data.extend_from_slice(small),
-            Incoming::Shared(large) => letter.value = Some(large),
+            Incoming::Large(large) => letter.value = Some(large),
         }
         self.session.parked.push_back(letter);
         self.post_parked();

@@ -110,12 +110,14 @@ mod tests {
         let shard = Shard::new(ShardConfig {
             id: ShardId(0),
             shards: 2,
-            memory_limit: 1 << 20,
+            budget: std::sync::Arc::new(crate::memory::Budget::new(1 << 20)),
             item_size_max: 1 << 20,
             evict: true,
             cas: true,
+            huge_pages: false,
             hash_seed: [7, 11],
-        });
+        })
+        .unwrap();
         let nobody = ShardId(2);
         let input = b"get a\r\n".repeat(LOOK_AHEAD_KEYS + 1);
         let mut ahead = LookAhead::new();

@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::io;
 use std::sync::Arc;
 
 use crate::auth::UserSource;
@@ -156,16 +157,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A core with an empty shard and no connections.
-    pub fn new(config: EngineConfig, now: Now) -> Self {
-        Self {
-            node: Node::new(config, now),
+    /// A core with an empty shard and no connections. Fails where the kernel gives no address space.
+    pub fn new(config: EngineConfig, now: Now) -> io::Result<Self> {
+        Ok(Self {
+            node: Node::new(config, now)?,
             connections: Vec::new(),
             changed: Vec::new(),
             runnable: VecDeque::new(),
             stopping: false,
             idle_check_ms: 0,
-        }
+        })
     }
 
     /// A client has connected. `id` must not be in use.
@@ -300,15 +301,21 @@ impl Engine {
         !self.runnable.is_empty()
     }
 
-    /// Background work: at least every 100 ms, in steps that take well below a millisecond.
-    pub fn tick(&mut self, now: Now) {
+    /// Background work: at least every 100 ms, in steps that take well below a millisecond. `true` if there is more to
+    /// do, at once.
+    pub fn tick(&mut self, now: Now) -> bool {
         self.node.now = now;
-        self.node.shard.tick(now);
+        let unfinished = self.node.shard.tick(now);
         self.resume_delayed();
         self.node.tick_watch();
         for index in 0..self.node.watchers.len() {
             self.pump_watcher(self.node.watchers[index]);
         }
+        self.kick_the_idle(now);
+        unfinished
+    }
+
+    fn kick_the_idle(&mut self, now: Now) {
         let Some(timeout_ms) = self.node.config.idle_timeout_ms else { return };
         if now.monotonic_ms < self.idle_check_ms {
             return;

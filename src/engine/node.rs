@@ -1,6 +1,7 @@
 //! What all conversations of a core share: its shard, its counters, and its side of the mesh.
 
 use std::collections::VecDeque;
+use std::io;
 
 use crate::engine::look_ahead::LookAhead;
 use crate::engine::watch::Observer;
@@ -65,19 +66,17 @@ pub(super) struct Node {
     buffers: Vec<Vec<u8>>,
     /// On shard 0: the place of the last flush in the order of all.
     flush_epoch: u64,
-    /// The memory limit of all shards together, as last set.
-    pub(super) memory_limit: usize,
 }
 
 impl Node {
-    pub(super) fn new(config: EngineConfig, now: Now) -> Self {
+    pub(super) fn new(config: EngineConfig, now: Now) -> io::Result<Self> {
         let peer = || Peer { credits: CREDITS, outbox: Vec::new(), waiting: VecDeque::new() };
         let shards = config.shard.shards;
         let detail_enabled = config.admin.detail_enabled;
         let mut node = Self {
             id: config.shard.id,
             routing: Routing::new(shards),
-            shard: Shard::new(config.shard.clone()),
+            shard: Shard::new(config.shard.clone())?,
             counters: Counters::default(),
             peers: (0..shards).map(|_| peer()).collect(),
             effects: Vec::new(),
@@ -95,11 +94,10 @@ impl Node {
             pool: Vec::new(),
             buffers: Vec::new(),
             flush_epoch: 0,
-            memory_limit: config.shard.memory_limit * usize::from(shards),
             config,
         };
         node.set_detail(detail_enabled);
-        node
+        Ok(node)
     }
 
     /// Fetches the items of the gets that `input` begins with.
@@ -197,7 +195,7 @@ impl Node {
         let Some((key, small)) = data.split_at_checked(key_len) else { return };
         let Some(key) = Key::new(key) else { return };
         let value = match value.take() {
-            Some(large) => Incoming::Shared(large),
+            Some(large) => Incoming::Large(large),
             None => Incoming::Slice(small),
         };
         if slot.is_some() {
@@ -212,7 +210,7 @@ impl Node {
         let Some((key, rest)) = data.split_at_checked(key_len) else { return };
         let Some((text, small)) = rest.split_at_checked(flags_len) else { return };
         let Some(key) = Key::new(key) else { return };
-        let value = value.take().map_or(Incoming::Slice(small), Incoming::Shared);
+        let value = value.take().map_or(Incoming::Slice(small), Incoming::Large);
         self.execute_meta(verb, MetaFlags::from_parts(text, set), key, value, reply);
     }
 
@@ -251,8 +249,7 @@ impl Node {
     }
 
     pub(super) fn set_memory_limit(&mut self, bytes: usize) {
-        self.memory_limit = bytes;
-        self.shard.set_memory_limit(bytes / usize::from(self.routing.shards()), self.now);
+        self.shard.set_memory_limit(bytes, self.now);
     }
 
     /// A letter to `to`, empty.

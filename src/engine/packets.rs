@@ -1,7 +1,5 @@
 //! Packets of the binary dialect in a conversation: those about one item go to its owner, the others are answered here.
 
-use bytes::Bytes;
-
 use crate::engine::conversation::Conversation;
 use crate::engine::report;
 use crate::protocol::binary::request::{Command, ItemRequest, Request};
@@ -18,12 +16,11 @@ impl Conversation<'_> {
         match packet {
             Packet::Whole { head, value } => self.whole_packet(&head, value),
             Packet::Large(mut large) => {
-                let mut value = std::mem::take(&mut large.value);
-                value.shrink_to_fit();
+                let value = std::mem::take(&mut large.value);
                 let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
                 let request = ItemRequest { tag, opcode, command, compare, too_large: false };
                 if let Some(key) = large.key() {
-                    self.submit(Op::Packet(request), key, Incoming::Shared(Bytes::from(value)), false);
+                    self.submit(Op::Packet(request), key, Incoming::Slice(&value), false);
                 }
             }
             Packet::TooLarge(large) => {

@@ -74,7 +74,7 @@ pub(super) fn settings(node: &Node) -> Vec<u8> {
     let mut text = Vec::with_capacity(2048);
     for (name, value) in &node.config.settings {
         match *name {
-            "maxbytes" => response::write_stat(&mut text, name, &node.memory_limit.to_string()),
+            "maxbytes" => response::write_stat(&mut text, name, &node.config.shard.budget.limit().to_string()),
             "detail_enabled" => response::write_stat(&mut text, name, if node.is_detailed() { "yes" } else { "no" }),
             "verbosity" => response::write_stat(&mut text, name, &node.config.facts.verbosity().to_string()),
             _ => response::write_stat(&mut text, name, value),

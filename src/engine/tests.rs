@@ -1,6 +1,7 @@
 //! What the engine keeps for a connection between its requests.
 
 use super::*;
+use crate::memory::Budget;
 use crate::terms::Key;
 
 #[derive(Debug)]
@@ -25,10 +26,11 @@ fn core(id: u16) -> Engine {
         shard: ShardConfig {
             id: ShardId(id),
             shards: 2,
-            memory_limit: 8 << 20,
+            budget: Arc::new(Budget::new(16 << 20)),
             item_size_max: 1 << 20,
             evict: true,
             cas: true,
+            huge_pages: false,
             hash_seed: [7, 11],
         },
         requests_per_turn: 512,
@@ -44,7 +46,7 @@ fn core(id: u16) -> Engine {
         listeners: Vec::new(),
         facts: Arc::new(NoFacts),
     };
-    Engine::new(config, NOW)
+    Engine::new(config, NOW).unwrap()
 }
 
 /// Core 0 with a client, and core 1.

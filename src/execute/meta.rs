@@ -4,7 +4,7 @@
 //! Effects of flags take place in the order of the flags, and so a `t` shows the time as it is at its place.
 
 use super::observe::{Event, GetStatus};
-use super::{Executor, command_of, incoming_len};
+use super::{Executor, command_of};
 use crate::protocol::Output;
 use crate::protocol::meta::response::{self, Code};
 use crate::protocol::meta::{MetaFlags, Verb};
@@ -196,7 +196,7 @@ impl Executor<'_> {
     fn meta_set(&mut self, call: &MetaCall<'_>, value: Incoming<'_>, out: &mut Output) {
         let flags = call.flags;
         let mode = flags.store_mode();
-        let sent_len = incoming_len(&value);
+        let sent_len = value.as_slice().len();
         let mut request = StoreRequest::new(
             mode,
             call.key,

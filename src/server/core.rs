@@ -85,6 +85,8 @@ pub(super) struct Core {
     asking: Vec<ConnectionId>,
     listeners: Vec<Listener>,
     next_tick_ms: u64,
+    /// Whether the background work of the last turn was not finished.
+    ticks_again: bool,
     phase: Phase,
 }
 
@@ -111,7 +113,7 @@ impl Core {
             doorbells.push(ring.add_doorbell(bell.event()?)?);
         }
         ring.watch_doorbell(mesh.bells()[mesh.id().index()].event()?)?;
-        let engine = Engine::new(config, clock.now());
+        let engine = Engine::new(config, clock.now())?;
         Ok(Self {
             engine,
             ring,
@@ -127,6 +129,7 @@ impl Core {
             asking: Vec::new(),
             listeners,
             next_tick_ms: 0,
+            ticks_again: false,
             phase: Phase::Serving,
         })
     }
@@ -157,7 +160,7 @@ impl Core {
         let Self { mesh, engine, .. } = self;
         mesh.receive(|letter| engine.deliver(letter, now));
         let unfinished = self.engine.run(now);
-        if now.monotonic_ms >= self.next_tick_ms {
+        if self.ticks_again || now.monotonic_ms >= self.next_tick_ms {
             self.next_tick_ms = now.monotonic_ms + TICK_MS;
             self.tick(now);
         }
@@ -169,11 +172,11 @@ impl Core {
             self.apply(id, now);
         }
         self.post();
-        unfinished
+        unfinished || self.ticks_again
     }
 
     fn tick(&mut self, now: Now) {
-        self.engine.tick(now);
+        self.ticks_again = self.engine.tick(now);
         self.datagrams.tick(&mut self.engine, now);
         while let Some(id) = self.tls.next_late(now) {
             tracing::debug!("TLS: the handshake takes too long");

@@ -38,6 +38,7 @@ use self::tls::TlsContexts;
 use crate::auth::UserSource;
 use crate::config::Config;
 use crate::engine::{Access, AdminConfig, EngineConfig};
+use crate::memory::Budget;
 use crate::protocol::ShutdownMode;
 use crate::store::ShardConfig;
 use crate::terms::ShardId;
@@ -245,10 +246,11 @@ fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Resul
         shard: ShardConfig {
             id: ShardId(0),
             shards,
-            memory_limit: config.memory_limit / config.cores.len(),
+            budget: Arc::new(Budget::new(config.memory_limit)),
             item_size_max: config.item_size_max,
             evict: config.evict,
             cas: config.cas,
+            huge_pages: config.huge_pages,
             hash_seed: [word(low), word(high)],
         },
         requests_per_turn: config.requests_per_turn,

@@ -1,8 +1,7 @@
 //! What travels between cores: a request on its way to the owner of its key, and the same letter on its way home with
 //! the reply in it. The core that made a letter gets it back and uses its memory again.
 
-use bytes::Bytes;
-
+use crate::memory::LargeValue;
 use crate::metrics::{Counters, ItemTotals};
 use crate::protocol::admin::{DumpRequest, WatchKinds};
 use crate::protocol::meta::{FlagSet, MetaRequest, Verb};
@@ -115,7 +114,7 @@ pub struct Letter {
     /// Key and small value, or keys, each with its length before it.
     pub data: Vec<u8>,
     /// A large value.
-    pub value: Option<Bytes>,
+    pub value: Option<LargeValue>,
     /// The reply.
     pub reply: Output,
     /// Of a multi-get: the length of each answered key's part of the reply.

@@ -1,13 +1,33 @@
-//! What goes in and out of a [`Shard`]: requests, outcomes, items as readers see them; and the plain steps (find, look,
-//! change, walk) that the meaning of richer requests is made of.
+//! What goes in and out through the door.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::classes;
-use super::item::Payload;
-use super::shard::Shard;
-use super::slots::SlotId;
-use crate::terms::{Arithmetic, CasUnique, Deadline, Flags, Key, KeyHash, Now, StoreMode};
+use super::items::Place;
+use crate::memory::{Budget, LargeValue};
+use crate::terms::{Arithmetic, CasUnique, Deadline, Flags, Key, KeyHash, Marks, ShardId, StoreMode};
+
+/// What a shard is made from.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// This shard's number. CAS uniques of shard `id` are `id + 1 + n * shards`, so no two shards hand out the same.
+    pub id: ShardId,
+    /// How many shards the process has.
+    pub shards: u16,
+    /// What all shards take their memory from: items, index, large values, bookkeeping.
+    pub budget: Arc<Budget>,
+    /// Largest value in bytes (`-I`).
+    pub item_size_max: usize,
+    /// Whether a full shard evicts (`false` with `-M`).
+    pub evict: bool,
+    /// Whether items have CAS uniques (`false` with `-C`: all are 0).
+    pub cas: bool,
+    /// Whether items lie on huge pages (`-L`).
+    pub huge_pages: bool,
+    /// The key of the index hash.
+    pub hash_seed: [u64; 2],
+}
 
 /// A value on its way in.
 #[derive(Debug)]
@@ -15,7 +35,17 @@ pub enum Incoming<'a> {
     /// Bytes to copy.
     Slice(&'a [u8]),
     /// Memory that becomes the item's, without a copy.
-    Shared(Bytes),
+    Large(LargeValue),
+}
+
+impl Incoming<'_> {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Large(value) => value.bytes(),
+        }
+    }
 }
 
 /// A value on its way out.
@@ -27,30 +57,24 @@ pub enum Value<'a> {
     Shared(&'a Bytes),
 }
 
-impl Value<'_> {
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Inline(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
-        }
+impl<'a> Value<'a> {
+    /// Bytes of the value.
+    pub fn len(self) -> usize {
+        self.as_bytes().len()
     }
 
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
-}
 
-/// What the protocol remembers about an item besides its value (PROTOCOL §4).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Marks {
-    /// Invalidated, or stored with an older version.
-    pub stale: bool,
-    /// Somebody was told to fetch the value anew.
-    pub won: bool,
-    /// The key came in base64.
-    pub key_is_binary: bool,
+    /// The bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// A stored item as a reader sees it.
@@ -64,36 +88,19 @@ pub struct Item<'a> {
     pub cas: CasUnique,
     /// When it dies.
     pub deadline: Deadline,
-    /// What the protocol remembers.
+    /// What the protocol remembers of it.
     pub marks: Marks,
-    /// Whether it was fetched or touched since it was stored.
+    /// Whether somebody has fetched it since it was stored.
     pub fetched: bool,
-    /// Seconds since it was last fetched, touched or stored.
+    /// Seconds since it was last fetched, touched or stored; beyond 9 hours to about 4 minutes.
     pub idle_s: u32,
-    /// Its size class, from 1; for reports only.
+    /// Its size class, for reports.
     pub class: u8,
-    /// Bytes of the whole item in the store.
+    /// Bytes of it in the store, key and value included.
     pub size: usize,
 }
 
-/// Where a live item is. Good until the next call that changes the shard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found(pub(super) SlotId);
-
-/// What [`Shard::find`] found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Search {
-    /// A live item.
-    Hit(Found),
-    /// Nothing.
-    Miss,
-    /// An item whose time had come; its memory is taken back.
-    Expired,
-    /// An item that a `flush_all` killed; its memory is taken back.
-    Flushed,
-}
-
-/// What [`Shard::get`] found.
+/// What a look-up found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lookup<'a> {
     /// A live item.
@@ -106,45 +113,65 @@ pub enum Lookup<'a> {
     Flushed,
 }
 
-/// The version after a change.
+/// Where a live item is. Good until the next call that changes the shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    pub(super) place: Place,
+    pub(super) hash: KeyHash,
+}
+
+/// What a search found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// A live item.
+    Hit(Found),
+    /// Nothing.
+    Miss,
+    /// An item whose time had come; its memory is taken back.
+    Expired,
+    /// An item that a `flush_all` killed; its memory is taken back.
+    Flushed,
+}
+
+/// There is no memory for a change, and nothing may be evicted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+/// A CAS unique for a changed item.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum NewCas {
-    /// As before.
+    /// As it is.
     #[default]
     Keep,
-    /// A new one of the shard.
+    /// The shard's next.
     Next,
-    /// This one, chosen by the client.
+    /// The client's (meta flag `E`).
     Explicit(CasUnique),
 }
 
-/// What [`Shard::change`] changes about an item.
+/// What is to be changed of an item; nothing by default.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Change {
-    /// A new deadline.
+    /// When it dies from now on.
     pub deadline: Option<Deadline>,
-    /// New marks.
+    /// What the protocol remembers of it from now on.
     pub marks: Option<Marks>,
-    /// New client flags.
+    /// The client's flags from now on.
     pub flags: Option<Flags>,
-    /// Whether the value is to be empty.
+    /// Whether the value goes, so that 0 bytes are left.
     pub clear_value: bool,
     /// The version.
     pub cas: NewCas,
 }
 
-/// There is no memory for a change; the item stays as it was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OutOfMemory;
-
 /// A storage request.
 #[derive(Debug)]
 pub struct StoreRequest<'a> {
-    /// How the present item is treated. `Cas` is `Replace` with `compare`, but a missing item is `NotFound`.
+    /// How what is there is treated.
     pub mode: StoreMode,
-    /// The key.
+    /// Under which key.
     pub key: Key<'a>,
-    /// Its hash.
+    /// What [`Shard::hash`](super::Shard::hash) gives for it.
     pub hash: KeyHash,
     /// The client's flags.
     pub flags: Flags,
@@ -152,20 +179,22 @@ pub struct StoreRequest<'a> {
     pub deadline: Deadline,
     /// The value.
     pub value: Incoming<'a>,
-    /// Store only over this version; ignored by `Add`.
+    /// Store only over an item of this version (meta flag `C`, a binary header's CAS). With `Set` and `Replace` a
+    /// missing item is `NotFound`; with `Append` and `Prepend` it is `NotStored`; `Add` does not look at it.
     pub compare: Option<CasUnique>,
-    /// The version to give, instead of the shard's next.
+    /// The version to give the item instead of the shard's next (meta flag `E`).
     pub cas: Option<CasUnique>,
-    /// If `compare` is older than the present version, store all the same, but stale.
+    /// With `compare` and `Set`: a version older than the item's is stored all the same, but as stale, with the old
+    /// deadline and win (meta flag `I`).
     pub stale_if_older: bool,
-    /// `Append` and `Prepend` to nothing make an item with this deadline.
+    /// With `Append` and `Prepend`: what is missing is stored with this deadline (meta flag `N`).
     pub vivify: Option<Deadline>,
-    /// The key came in base64.
+    /// Whether the key was given in base64.
     pub key_is_binary: bool,
 }
 
 impl<'a> StoreRequest<'a> {
-    /// A request without the finer points.
+    /// A plain request: nothing to compare, no version given.
     pub const fn new(
         mode: StoreMode,
         key: Key<'a>,
@@ -195,48 +224,48 @@ impl<'a> StoreRequest<'a> {
 pub enum StoreOutcome {
     /// Stored.
     Stored {
-        /// The version it has now.
+        /// The item's version; 0 with `-C`.
         cas: CasUnique,
-        /// Length of the whole value, also after `Append` and `Prepend`.
+        /// The length of the item's value, what was there before an `Append` included.
         len: usize,
     },
     /// `Add` found an item; `Replace`, `Append`, `Prepend` found none.
     NotStored,
-    /// There is another version.
+    /// Another version is there.
     Exists,
-    /// A version was to be compared, and there is no item.
+    /// There is no item whose version could be compared.
     NotFound,
-    /// Does not fit the limits of an item; after a plain `Set` the old item under the key is gone.
+    /// Does not fit the limits of an item; after `Set` the old item under the key is gone.
     TooLarge,
-    /// No memory and nothing may be evicted; after a plain `Set` the old item under the key is gone.
+    /// No memory and nothing may be evicted; after `Set` the old item under the key is gone.
     OutOfMemory,
 }
 
-/// A request that counts up or down.
+/// An `incr` or `decr`.
 #[derive(Clone, Copy, Debug)]
 pub struct ArithmeticRequest<'a> {
-    /// The key.
+    /// Under which key.
     pub key: Key<'a>,
-    /// Its hash.
+    /// What [`Shard::hash`](super::Shard::hash) gives for it.
     pub hash: KeyHash,
     /// Up or down.
     pub direction: Arithmetic,
     /// By how much.
     pub delta: u64,
-    /// Only this version.
+    /// Compute only with an item of this version.
     pub compare: Option<CasUnique>,
-    /// The version to give, instead of the shard's next.
+    /// The version to give the item instead of the shard's next.
     pub cas: Option<CasUnique>,
-    /// A new deadline of what is there.
+    /// When the item dies from now on.
     pub deadline: Option<Deadline>,
-    /// If there is no item, make one with this number, to which nothing is added, and this deadline.
+    /// The number and deadline of the item to make if there is none. The delta is not applied then.
     pub create: Option<(u64, Deadline)>,
-    /// The key came in base64.
+    /// Whether the key was given in base64.
     pub key_is_binary: bool,
 }
 
 impl<'a> ArithmeticRequest<'a> {
-    /// A request without the finer points.
+    /// A plain request.
     pub const fn new(key: Key<'a>, hash: KeyHash, direction: Arithmetic, delta: u64) -> Self {
         Self {
             key,
@@ -252,30 +281,30 @@ impl<'a> ArithmeticRequest<'a> {
     }
 }
 
-/// What became of a request that counts.
+/// What became of `incr` and `decr`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ArithmeticOutcome {
-    /// Counted.
+    /// Done.
     Value {
         /// The new number.
         number: u64,
-        /// The version it has now.
+        /// The item's new version.
         cas: CasUnique,
         /// When it dies.
         deadline: Deadline,
     },
-    /// There was no item; now there is.
+    /// There was none, and one was made.
     Created {
-        /// The number.
+        /// Its number.
         number: u64,
-        /// The version it has.
+        /// Its version.
         cas: CasUnique,
         /// When it dies.
         deadline: Deadline,
     },
     /// No item.
     NotFound,
-    /// There is another version.
+    /// Another version is there.
     Exists,
     /// The item's value is not a decimal number of 64 bits.
     NonNumeric,
@@ -283,186 +312,57 @@ pub enum ArithmeticOutcome {
     OutOfMemory,
 }
 
-/// How far a walk through all items has come.
+/// How far a walk through a shard has come.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct WalkCursor(usize);
+pub struct WalkCursor {
+    pub(super) region: usize,
+    pub(super) slice: usize,
+}
 
-/// An item that was evicted.
+/// An item that was evicted, for whoever watches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Eviction {
     /// Its key.
     pub key: Box<[u8]>,
-    /// Whether anybody had fetched it.
+    /// Whether somebody had fetched it.
     pub fetched: bool,
     /// When it would have died.
     pub deadline: Deadline,
-    /// Seconds since it was last used.
+    /// Seconds since its last access.
     pub idle_s: u32,
     /// Its size class.
     pub class: u8,
-    /// Its bytes.
+    /// Bytes of it in the store.
     pub size: usize,
 }
 
-/// Evictions that nobody has asked for yet.
-#[derive(Debug, Default)]
-pub(super) struct EvictionLog {
-    evictions: Vec<Eviction>,
-    dropped: u64,
-}
-
-/// Evictions kept for whoever watches.
-const EVICTIONS_KEPT_MAX: usize = 1024;
-
-impl EvictionLog {
-    pub(super) fn push(&mut self, eviction: Eviction) {
-        if self.evictions.len() < EVICTIONS_KEPT_MAX {
-            self.evictions.push(eviction);
-        } else {
-            self.dropped += 1;
-        }
-    }
-}
-
-/// How the items of one size class stand, and what became of those that were there.
+/// What the shard counts about its items; all since start or the last reset, except the gauges named so.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct ClassStats {
-    /// The largest item of the class, in bytes.
-    pub size_max: usize,
-    /// Items.
-    pub number: u64,
-    /// Their bytes.
+pub struct ShardStats {
+    /// Gauge: items not yet reclaimed.
+    pub curr_items: u64,
+    /// Items ever stored.
+    pub total_items: u64,
+    /// Gauge: bytes of items, large values and index.
     pub bytes: u64,
-    /// Seconds since the oldest of them was used, as far as is known without looking at all.
-    pub age_s: u32,
-    /// Evicted.
-    pub evicted: u64,
-    /// Evicted though they had an exptime.
-    pub evicted_nonzero: u64,
-    /// Evicted that nobody had fetched.
+    /// Gauge: this shard's share of the limit of all, in bytes.
+    pub limit_maxbytes: u64,
+    /// Gauge: bytes of the index.
+    pub hash_bytes: u64,
+    /// Gauge: the index has room for 2 to this power of entries.
+    pub hash_power_level: u64,
+    /// Live items pushed out for room.
+    pub evictions: u64,
+    /// Evicted items that nobody had fetched.
     pub evicted_unfetched: u64,
-    /// Evicted within a minute of their last use.
+    /// Evicted items fetched within the last minute or so before.
     pub evicted_active: u64,
-    /// Seconds since the last evicted one was used.
-    pub evicted_time: u32,
-    /// Expired that nobody had fetched.
+    /// Expired items taken back that nobody had fetched.
     pub expired_unfetched: u64,
-    /// Dead ones taken back to make room.
+    /// Dead items whose memory was taken back to make room for a new one.
     pub reclaimed: u64,
-    /// Dead ones taken back in the background.
+    /// Dead items taken back by the background sweep.
     pub crawler_reclaimed: u64,
-}
-
-/// Places looked at in one step of a walk.
-const WALK_STEP: usize = 100;
-/// Items looked at for the oldest of each class.
-const AGE_LOOKS: usize = 1000;
-
-impl Shard {
-    /// Looks for a live item, which counts as no use. A dead one is taken back.
-    #[inline]
-    pub fn find(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Search {
-        match self.find_live(key, hash, now) {
-            Ok(id) => Search::Hit(Found(id)),
-            Err(Lookup::Expired) => Search::Expired,
-            Err(Lookup::Flushed) => Search::Flushed,
-            Err(_) => Search::Miss,
-        }
-    }
-
-    /// A found item.
-    #[inline]
-    pub fn item(&self, found: Found, now: Now) -> Item<'_> {
-        self.view(found.0, now)
-    }
-
-    /// A use of a found item: eviction spares it for a while, it counts as fetched, and as accessed now.
-    #[inline]
-    pub fn mark_used(&mut self, found: Found, now: Now) {
-        self.mark_fetched(found.0, now);
-    }
-
-    /// Changes a found item.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if an empty value finds no room; nothing is changed then.
-    pub fn change(&mut self, found: Found, change: Change, now: Now) -> Result<Found, OutOfMemory> {
-        let id = found.0;
-        if change.clear_value {
-            let key_len = self.items.get(id).payload.key().len();
-            self.change_payload(id, Payload::charge_for(key_len, 0), now, |old| (old.emptied(), Some(old)))
-                .map_err(|_| OutOfMemory)?;
-        }
-        match change.cas {
-            NewCas::Keep => {}
-            NewCas::Next => {
-                self.births += 1;
-                self.items.get_mut(id).cas = self.cas_of(self.births);
-            }
-            NewCas::Explicit(cas) => self.assign_cas(id, Some(cas)),
-        }
-        let item = self.items.get_mut(id);
-        item.deadline = change.deadline.unwrap_or(item.deadline);
-        item.marks = change.marks.unwrap_or(item.marks);
-        item.flags = change.flags.unwrap_or(item.flags);
-        Ok(found)
-    }
-
-    /// Removes a found item.
-    pub fn remove(&mut self, found: Found) {
-        self.items.remove(found.0);
-    }
-
-    /// One bounded step through all live items; gives the cursor for the next step, if there is one. Items that are
-    /// there from the first step to the last are seen once, unless the tables shrink in between.
-    pub fn walk(&self, cursor: WalkCursor, now: Now, mut each: impl FnMut(Key<'_>, &Item<'_>)) -> Option<WalkCursor> {
-        let end = self.items.walk(cursor.0, WALK_STEP, |id| {
-            let item = self.items.get(id);
-            if self.flushes.is_live(item, self.births, now)
-                && let Some(key) = Key::new(item.payload.key())
-            {
-                each(key, &self.view(id, now));
-            }
-        });
-        end.map(WalkCursor)
-    }
-
-    /// Whether evictions are kept for [`Shard::drain_evictions`].
-    pub fn watch_evictions(&mut self, on: bool) {
-        self.eviction_log = on.then(|| self.eviction_log.take().unwrap_or_default());
-    }
-
-    /// Hands over the evictions since the last call, and tells how many more there were.
-    pub fn drain_evictions(&mut self, mut each: impl FnMut(&Eviction)) -> u64 {
-        let Some(log) = &mut self.eviction_log else { return 0 };
-        log.evictions.drain(..).for_each(|eviction| each(&eviction));
-        std::mem::take(&mut log.dropped)
-    }
-
-    /// The classes that have items, or have had.
-    pub fn class_stats(&self, now: Now) -> Vec<(u8, ClassStats)> {
-        let mut all = self.class_counters;
-        for (class, (number, bytes)) in self.items.class_tallies() {
-            let stats = &mut all[usize::from(class)];
-            (stats.number, stats.bytes, stats.size_max) = (number, bytes, classes::size_max(class));
-        }
-        for id in self.items.oldest_first().take(AGE_LOOKS) {
-            let item = self.view(id, now);
-            let stats = &mut all[usize::from(item.class)];
-            stats.age_s = stats.age_s.max(item.idle_s);
-        }
-        let numbered = (0_u8..).zip(all);
-        numbered
-            .filter(|(_, stats)| *stats != ClassStats { size_max: stats.size_max, ..ClassStats::default() })
-            .collect()
-    }
-
-    /// How many items there are of each size, in steps of 32 bytes. Looks at every item.
-    pub fn size_histogram(&self) -> Vec<(usize, u64)> {
-        let mut histogram = std::collections::BTreeMap::new();
-        for size in self.items.sizes() {
-            *histogram.entry(size.next_multiple_of(32)).or_insert(0) += 1;
-        }
-        histogram.into_iter().collect()
-    }
+    /// Items the background sweep has looked at.
+    pub crawler_items_checked: u64,
 }

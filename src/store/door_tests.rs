@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::tests::{START, at, config};
 use super::{
-    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Shard, ShardConfig,
-    StoreOutcome, StoreRequest, WalkCursor,
+    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Shard, StoreOutcome,
+    StoreRequest, WalkCursor,
 };
 use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, Key, KeyHash, StoreMode};
 
 fn shard() -> Shard {
-    Shard::new(config(1 << 20))
+    Shard::new(config(1 << 20)).unwrap()
 }
 
 fn key(text: &str) -> Key<'_> {
@@ -174,7 +174,7 @@ fn a_walk_meets_every_live_item_once() {
 
 #[test]
 fn evictions_are_told_to_who_watches_and_counted_by_class() {
-    let mut shard = Shard::new(ShardConfig { memory_limit: 256 << 10, ..config(0) });
+    let mut shard = Shard::new(config(256 << 10)).unwrap();
     shard.watch_evictions(true);
     let value = "v".repeat(500);
     for number in 0..2000 {

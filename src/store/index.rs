@@ -1,54 +1,103 @@
-//! From a key's hash to the slot of its item: many small hash tables instead of one, so that growing moves one of them
-//! and no insert waits for the whole.
+//! From a key's hash to the place of its item: many small hash tables, so that growing moves few entries at a time and
+//! no insert waits for the whole, and so that the tables are well filled at any number of items.
+//!
+//! The hash space is cut into regions, and each region into tables of [`TABLE_BUCKETS`] buckets. A region that is full
+//! is laid out anew over about an eighth more tables; a table that is full of the graves of removed entries is laid out
+//! anew at its size. hashbrown by itself would double a table in both cases, and a full cache, where entries come and
+//! go, would drift to a quarter's use (DESIGN: "index at a constant item count").
+//!
+//! Regions are of uneven width, the widest twice the narrowest. So they grow at different times, and what they have in
+//! spare together is about the same at any number of items.
+//!
+//! Bits of a hash, none used twice:
+//!
+//! | bits | what |
+//! |---|---|
+//! | 63..32 | the region, by multiply-shift of a curve |
+//! | 29..18 | the table within the region, by multiply-shift |
+//! | 16..10 | hashbrown's tag |
+//! | 9..0 | the bucket |
+//!
+//! The lower 30 are kept in the entry: they are compared before an item is read, and are enough to lay entries out anew.
 
 use hashbrown::HashTable;
 
-use super::memory::allocated;
-use super::slots::SlotId;
 use crate::terms::KeyHash;
 
-/// An index entry. The hash bits are enough to grow a table without a look at the items.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    tag: u32,
-    slot: SlotId,
-}
+/// An index entry: 30 bits of the hash above 34 bits of place. The place is the item's offset in units of the shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry(u64);
 
-/// All entries of a shard. Bits of the hash: the low 16 choose the table, the high 32 are kept in the entry and choose
-/// the place in the table.
+/// Bits of an entry that hold the place.
+pub(super) const PLACE_BITS: u32 = 34;
+const CHECK_MASK: u64 = (1 << 30) - 1;
+const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
+
+/// Buckets of a full-sized table.
+const TABLE_BUCKETS: usize = 1024;
+/// Entries of it before it has to be laid out anew: hashbrown fills seven eighths.
+const TABLE_CAPACITY: usize = TABLE_BUCKETS / 8 * 7;
+/// Buckets of a region's first table.
+const BUCKETS_MIN: usize = 16;
+/// A region that is filled above this share in percent grows when one of its tables has no room; below it, only that
+/// table is laid out anew.
+const GROWTH_LOAD_MIN: usize = 78;
+/// A region that is filled below this share in percent gives tables back.
+const SHRINK_LOAD_MAX: usize = 45;
+/// Bytes of memory that get a region of their own. A region of the smallest items has 30,000 entries then, which are
+/// laid out anew in less than half a millisecond.
+const BYTES_PER_REGION: usize = 1 << 20;
+/// How uneven the widths of regions are: 0.34 in units of 2^-16.
+const CURVE: u64 = 22_282;
+/// What an allocation costs beyond its length.
+const ALLOCATION_OVERHEAD: usize = 16;
+/// Parts into which a region is cut for a walk.
+pub(super) const SLICES: usize = 256;
+
+/// All entries of a shard.
 #[derive(Debug)]
 pub(super) struct Index {
-    tables: Box<[HashTable<Entry>]>,
+    regions: Box<[Region]>,
     bytes: usize,
     len: usize,
 }
 
-/// Bytes of memory limit that get one table: 16,000 smallest items, whose table is rebuilt within 0.2 ms.
-const BYTES_PER_TABLE: usize = 1 << 20;
-/// Most tables: what 16 bits of hash can choose between.
-const TABLES_MAX: usize = 1 << 16;
-/// Buckets of the smallest table.
-const BUCKETS_MIN: usize = 16;
-/// A table without spare room is rebuilt at its size up to this load in percent, and doubled above. hashbrown by
-/// itself would double at any load above one half, and a full cache, where entries come and go, would drift to a
-/// quarter's use.
-const REBUILD_LOAD_MAX: usize = 78;
+#[derive(Debug, Default)]
+struct Region {
+    tables: Vec<HashTable<Entry>>,
+    len: usize,
+}
+
+impl Entry {
+    const fn new(hash: KeyHash, place: u64) -> Self {
+        Self((hash.0 & CHECK_MASK) << PLACE_BITS | place & PLACE_MASK)
+    }
+
+    const fn check(self) -> u64 {
+        self.0 >> PLACE_BITS
+    }
+
+    const fn place(self) -> u64 {
+        self.0 & PLACE_MASK
+    }
+}
+
+/// What hashbrown is given as hash: it takes the bucket from the low bits and its tag from the top seven.
+const fn spread(check: u64) -> u64 {
+    check | check >> 10 << 57
+}
+
+/// The table of `tables` that entries with this check are in.
+const fn table_of(check: u64, tables: usize) -> usize {
+    ((check >> 18) as usize * tables) >> 12
+}
 
 impl Index {
-    /// An empty index for a shard of `memory_limit` bytes.
-    pub(super) fn new(memory_limit: usize) -> Self {
-        let tables = (memory_limit / BYTES_PER_TABLE).clamp(1, TABLES_MAX).next_power_of_two();
-        Self::with_tables(tables)
-    }
-
-    fn with_tables(tables: usize) -> Self {
-        let bytes = allocated(tables * size_of::<HashTable<Entry>>());
-        Self { tables: (0..tables).map(|_| HashTable::new()).collect(), bytes, len: 0 }
-    }
-
-    /// An empty index with as many tables.
-    pub(super) fn new_alike(&self) -> Self {
-        Self::with_tables(self.tables.len())
+    /// An empty index for a shard that may have `memory` bytes.
+    pub(super) fn new(memory: usize) -> Self {
+        let regions: Box<[Region]> = (0..(memory / BYTES_PER_REGION).max(1)).map(|_| Region::default()).collect();
+        let bytes = size_of_val(&*regions);
+        Self { regions, bytes, len: 0 }
     }
 
     /// Entries.
@@ -61,135 +110,344 @@ impl Index {
         self.bytes
     }
 
-    /// Bytes of an index for one item.
-    pub(super) const fn bytes_min() -> usize {
-        allocated(size_of::<HashTable<Entry>>()) + table_bytes(BUCKETS_MIN)
-    }
-
-    /// The number of buckets is at least 2 to this power.
+    /// There are about 2 to this power of buckets.
     pub(super) fn power_level(&self) -> u32 {
-        self.tables.iter().map(HashTable::num_buckets).sum::<usize>().max(1).ilog2()
+        let buckets = self.regions.iter().flat_map(|region| &region.tables).map(HashTable::num_buckets).sum::<usize>();
+        buckets.max(1).ilog2()
     }
 
-    /// The slot under `hash` whose item `is_it`.
-    pub(super) fn find(&self, hash: KeyHash, is_it: impl Fn(SlotId) -> bool) -> Option<SlotId> {
-        let tag = tag_of(hash);
-        self.tables[self.table_of(hash)]
-            .find(spread(tag), |entry| entry.tag == tag && is_it(entry.slot))
-            .map(|e| e.slot)
+    /// The place under `hash` of which `is_it` says that it holds the item looked for.
+    #[inline]
+    pub(super) fn find(&self, hash: KeyHash, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
+        let check = hash.0 & CHECK_MASK;
+        let table = self.table(hash)?;
+        table.find(spread(check), |entry| entry.check() == check && is_it(entry.place())).map(|entry| entry.place())
     }
 
-    /// Bytes by which the index grows if an entry with `hash` comes.
+    /// Calls `each` with the places under `hash` that could hold its item: usually one if there is one, else none.
+    #[inline]
+    pub(super) fn candidates(&self, hash: KeyHash, mut each: impl FnMut(u64)) {
+        self.find(hash, |place| {
+            each(place);
+            false
+        });
+    }
+
+    /// Moves an entry to another place. There must be one.
+    pub(super) fn relocate(&mut self, hash: KeyHash, from: u64, to: u64) {
+        let wanted = Entry::new(hash, from);
+        let found = self.table_mut(hash).and_then(|table| table.find_mut(spread(wanted.check()), |e| *e == wanted));
+        debug_assert!(found.is_some(), "every item is in the index");
+        if let Some(entry) = found {
+            *entry = Entry::new(hash, to);
+        }
+    }
+
+    /// Removes an entry. There must be one.
+    pub(super) fn remove(&mut self, hash: KeyHash, place: u64) {
+        let wanted = Entry::new(hash, place);
+        let region = self.region_of(hash);
+        let region = &mut self.regions[region];
+        let tables = region.tables.len();
+        let found = region
+            .tables
+            .get_mut(table_of(wanted.check(), tables))
+            .and_then(|table| table.find_entry(spread(wanted.check()), |entry| *entry == wanted).ok());
+        debug_assert!(found.is_some(), "every item is in the index");
+        if let Some(entry) = found {
+            entry.remove();
+            region.len -= 1;
+            self.len -= 1;
+        }
+    }
+
+    /// Bytes by which the index grows if an entry with `hash` comes, unless chance wants a table more.
+    #[inline]
     pub(super) fn growth_bytes(&self, hash: KeyHash) -> usize {
-        let table = &self.tables[self.table_of(hash)];
-        if table.len() < table.capacity() {
-            0
-        } else {
-            table_bytes(buckets_next(table)) - table_bytes(buckets_of(table))
+        let region = &self.regions[self.region_of(hash)];
+        match self.table(hash) {
+            Some(table) if table.len() < table.capacity() => 0,
+            _ => region.growth().map_or(0, |growth| growth.bytes() - region.bytes()),
         }
     }
 
     /// Adds an entry. There must be none for the same item.
-    pub(super) fn insert(&mut self, hash: KeyHash, slot: SlotId) {
-        let table_number = self.table_of(hash);
-        let table = &mut self.tables[table_number];
-        if table.len() == table.capacity() {
-            let buckets = buckets_next(table);
-            self.bytes = self.bytes - table_bytes(buckets_of(table)) + table_bytes(buckets);
-            let mut rebuilt = HashTable::with_capacity(buckets / 8 * 7);
-            for &entry in &*table {
-                rebuilt.insert_unique(spread(entry.tag), entry, |entry| spread(entry.tag));
+    pub(super) fn insert(&mut self, hash: KeyHash, place: u64) {
+        let entry = Entry::new(hash, place);
+        let number = self.region_of(hash);
+        let region = &mut self.regions[number];
+        if !region.has_room(entry) {
+            let before = region.bytes();
+            match region.growth() {
+                Some(growth) => region.lay_out(growth),
+                None => region.clear_graves(table_of(entry.check(), region.tables.len())),
             }
-            *table = rebuilt;
+            while !region.has_room(entry) {
+                // Full by chance, although the region is not.
+                region.lay_out(Shape { tables: region.tables.len() + 1, ..region.shape() });
+            }
+            self.bytes = self.bytes - before + region.bytes();
         }
-        let tag = tag_of(hash);
-        table.insert_unique(spread(tag), Entry { tag, slot }, |entry| spread(entry.tag));
+        let tables = region.tables.len();
+        region.tables[table_of(entry.check(), tables)]
+            .insert_unique(spread(entry.check()), entry, |e| spread(e.check()));
+        region.len += 1;
         self.len += 1;
     }
 
-    /// Removes the entry of the item in `slot`.
-    pub(super) fn remove(&mut self, hash: KeyHash, slot: SlotId) {
-        let table_number = self.table_of(hash);
-        let found = self.tables[table_number].find_entry(spread(tag_of(hash)), |entry| entry.slot == slot);
-        found.expect("every item is in the index").remove();
-        self.len -= 1;
+    /// Gives tables back where entries have gone: looks at the region after the one looked at last, which `cursor`
+    /// names. Bytes given back.
+    pub(super) fn shrink_step(&mut self, cursor: &mut usize) -> usize {
+        if *cursor >= self.regions.len() {
+            *cursor = 0;
+        }
+        let region = &mut self.regions[*cursor];
+        *cursor += 1;
+        let before = region.bytes();
+        if let Some(shape) = region.shrinkage() {
+            region.lay_out(shape);
+        }
+        let saved = before - region.bytes();
+        self.bytes -= saved;
+        saved
     }
 
-    /// Asserts that the sums are the sums.
-    pub(super) fn verify(&self) {
-        assert_eq!(self.len, self.tables.iter().map(HashTable::len).sum::<usize>(), "entries");
-        let headers = allocated(self.tables.len() * size_of::<HashTable<Entry>>());
-        let tables = self.tables.iter().map(|table| allocated(table.allocation_size())).sum::<usize>();
-        assert_eq!(self.bytes, headers + tables, "bytes of the index");
+    /// How many regions there are.
+    pub(super) const fn regions(&self) -> usize {
+        self.regions.len()
     }
 
-    fn table_of(&self, hash: KeyHash) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are what is wanted")]
-        let low = hash.0 as u16;
-        usize::from(low) & (self.tables.len() - 1)
+    /// Calls `each` with the places of one of the [`SLICES`] parts of a region.
+    pub(super) fn slice(&self, region: usize, slice: usize, mut each: impl FnMut(u64)) {
+        let Some(region) = self.regions.get(region) else { return };
+        let count = region.tables.len();
+        let (first, last) = ((slice as u64) << 22, ((slice as u64 + 1) << 22) - 1);
+        let Some(tables) = region.tables.get(table_of(first, count)..(table_of(last, count) + 1).min(count)) else {
+            return;
+        };
+        for entry in tables.iter().flatten().filter(|entry| entry.check() >> 22 == slice as u64) {
+            each(entry.place());
+        }
+    }
+
+    /// Asserts that the sums are the sums, and calls `each` with every place.
+    pub(super) fn verify(&self, mut each: impl FnMut(u64)) {
+        let tables = || self.regions.iter().flat_map(|region| &region.tables);
+        assert_eq!(self.len, tables().map(HashTable::len).sum::<usize>(), "entries");
+        let bytes = self.regions.iter().map(Region::bytes).sum::<usize>() + size_of_val(&*self.regions);
+        assert_eq!(self.bytes, bytes, "bytes of the index");
+        for region in &self.regions {
+            assert_eq!(region.len, region.tables.iter().map(HashTable::len).sum::<usize>(), "entries of a region");
+            let announced: usize = region.tables.iter().map(|table| table_bytes(table.num_buckets())).sum();
+            let allocated: usize = region.tables.iter().map(|table| table.allocation_size() + TABLE_OVERHEAD).sum();
+            assert_eq!(announced, allocated, "bytes of tables");
+        }
+        tables().flatten().for_each(|entry| each(entry.place()));
+    }
+
+    #[inline]
+    fn region_of(&self, hash: KeyHash) -> usize {
+        let even = hash.0 >> 32;
+        // Near enough to log2(1 + even): of slope 1.34 at the beginning and 0.66 at the end, and within the 32 bits.
+        let uneven = even + ((((even * ((1 << 32) - even)) >> 32) * CURVE) >> 16);
+        ((uneven.min((1 << 32) - 1) * self.regions.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn table(&self, hash: KeyHash) -> Option<&HashTable<Entry>> {
+        let tables = &self.regions[self.region_of(hash)].tables;
+        tables.get(table_of(hash.0 & CHECK_MASK, tables.len()))
+    }
+
+    fn table_mut(&mut self, hash: KeyHash) -> Option<&mut HashTable<Entry>> {
+        let region = self.region_of(hash);
+        let tables = &mut self.regions[region].tables;
+        let number = table_of(hash.0 & CHECK_MASK, tables.len());
+        tables.get_mut(number)
     }
 }
 
-const fn tag_of(hash: KeyHash) -> u32 {
-    (hash.0 >> 32) as u32
+/// How a region may be laid out: so many tables of so many buckets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shape {
+    tables: usize,
+    buckets: usize,
 }
 
-/// hashbrown takes the bucket from the low bits and its own 7-bit tag from the high ones.
-fn spread(tag: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(tag)
+impl Shape {
+    const fn bytes(self) -> usize {
+        self.tables * table_bytes(self.buckets)
+    }
 }
+
+impl Region {
+    fn shape(&self) -> Shape {
+        Shape { tables: self.tables.len(), buckets: self.tables.first().map_or(0, HashTable::num_buckets) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shape().bytes()
+    }
+
+    fn has_room(&self, entry: Entry) -> bool {
+        let table = self.tables.get(table_of(entry.check(), self.tables.len()));
+        table.is_some_and(|table| table.len() < table.capacity())
+    }
+
+    /// The next larger shape, if the region is full; `None` if only graves are in the way.
+    fn growth(&self) -> Option<Shape> {
+        let Shape { tables, buckets } = self.shape();
+        if tables > 0 && self.len * 100 < tables * buckets * GROWTH_LOAD_MIN {
+            return None;
+        }
+        Some(match buckets {
+            0 => Shape { tables: 1, buckets: BUCKETS_MIN },
+            TABLE_BUCKETS.. => Shape { tables: tables + tables.div_ceil(8), buckets },
+            _ => Shape { tables: 1, buckets: buckets * 2 },
+        })
+    }
+
+    /// A smaller shape, if the region is mostly empty.
+    fn shrinkage(&self) -> Option<Shape> {
+        let Shape { tables, buckets } = self.shape();
+        if tables == 0 || self.len * 100 > tables * buckets * SHRINK_LOAD_MAX {
+            return None;
+        }
+        let shape = if self.len == 0 {
+            Shape { tables: 0, buckets: 0 }
+        } else if self.len * 4 > TABLE_CAPACITY * 3 {
+            // Filled to three quarters of what they could hold.
+            Shape { tables: (self.len * 4).div_ceil(TABLE_CAPACITY * 3), buckets: TABLE_BUCKETS }
+        } else {
+            Shape { tables: 1, buckets: (self.len * 3 / 2).next_power_of_two().clamp(BUCKETS_MIN, TABLE_BUCKETS) }
+        };
+        (shape.bytes() < self.bytes()).then_some(shape)
+    }
+
+    /// Lays all entries out over tables of the given shape. Should one of those be too full by chance, another table
+    /// is added.
+    fn lay_out(&mut self, shape: Shape) {
+        let mut tables: Vec<HashTable<Entry>> = Vec::new();
+        let mut wanted = shape.tables;
+        'again: loop {
+            tables.clear();
+            tables.reserve_exact(wanted);
+            tables.extend((0..wanted).map(|_| HashTable::with_capacity(shape.buckets / 8 * 7)));
+            for &entry in self.tables.iter().flatten() {
+                let table = &mut tables[table_of(entry.check(), wanted)];
+                if table.len() == table.capacity() {
+                    wanted += 1;
+                    continue 'again;
+                }
+                table.insert_unique(spread(entry.check()), entry, |entry| spread(entry.check()));
+            }
+            break;
+        }
+        self.tables = tables;
+    }
+
+    /// Lays one table out anew at its size.
+    fn clear_graves(&mut self, number: usize) {
+        let table = &mut self.tables[number];
+        let mut cleared = HashTable::with_capacity(table.num_buckets() / 8 * 7);
+        for &entry in &*table {
+            cleared.insert_unique(spread(entry.check()), entry, |entry| spread(entry.check()));
+        }
+        *table = cleared;
+    }
+}
+
+/// What a table costs besides its allocation: its place in the region, and the allocator's own.
+const TABLE_OVERHEAD: usize = size_of::<HashTable<Entry>>() + ALLOCATION_OVERHEAD;
 
 /// hashbrown's layout on machines with 16-byte groups: the entries, one control byte each, and one group more.
 const fn table_bytes(buckets: usize) -> usize {
-    if buckets == 0 { 0 } else { allocated(buckets * size_of::<Entry>() + buckets + 16) }
-}
-
-fn buckets_of(table: &HashTable<Entry>) -> usize {
-    if table.capacity() == 0 { 0 } else { table.num_buckets() }
-}
-
-fn buckets_next(table: &HashTable<Entry>) -> usize {
-    let buckets = buckets_of(table);
-    if table.len() * 100 <= buckets * REBUILD_LOAD_MAX { buckets.max(BUCKETS_MIN) } else { buckets * 2 }
+    if buckets == 0 { 0 } else { buckets * (size_of::<Entry>() + 1) + 16 + TABLE_OVERHEAD }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::slots::SlotTable;
-    use crate::store::tests::bare_item;
 
+    /// The hash of an entry, and a place that names it.
     fn hash(number: u64) -> KeyHash {
-        KeyHash(number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0x2545_f491_4f6c_dd1d))
+        // A bijection that spreads bits (splitmix64).
+        let mut word = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        KeyHash(word ^ word >> 31)
+    }
+
+    fn insert(index: &mut Index, number: u64) {
+        let announced = index.bytes() + index.growth_bytes(hash(number));
+        index.insert(hash(number), number);
+        assert!(index.bytes() >= announced, "{number}");
     }
 
     #[test]
-    fn growth_costs_what_was_announced_and_what_hashbrown_says() {
-        let mut index = Index::new(4 << 20);
-        let mut slots = SlotTable::default();
-        for number in 0..3000 {
-            let announced = index.bytes() + index.growth_bytes(hash(number));
-            index.insert(hash(number), slots.insert(bare_item()));
-            assert_eq!(index.bytes(), announced);
-            index.verify();
+    fn every_entry_is_found_while_tables_grow_and_shrink() {
+        let mut index = Index::new(3 << 20);
+        for number in 0..200_000 {
+            insert(&mut index, number);
         }
-        assert_eq!(index.power_level(), 12);
-        assert!(Index::bytes_min() <= Index::new(0).bytes() + Index::new(0).growth_bytes(hash(0)));
+        index.verify(|_| {});
+        for number in 0..200_000 {
+            assert_eq!(index.find(hash(number), |place| place == number), Some(number));
+        }
+        for number in (0..200_000).filter(|number| number % 10 != 0) {
+            index.remove(hash(number), number);
+        }
+        let before = index.bytes();
+        let mut cursor = 0;
+        let saved: usize = (0..3).map(|_| index.shrink_step(&mut cursor)).sum();
+        assert_eq!(index.bytes(), before - saved);
+        assert!(index.bytes() < before / 5);
+        for number in 0..200_000 {
+            let found = index.find(hash(number), |place| place == number);
+            assert_eq!(found.is_some(), number % 10 == 0, "{number}");
+        }
+        index.relocate(hash(10), 10, 77);
+        assert_eq!(index.find(hash(10), |place| place == 77), Some(77));
+        index.verify(|_| {});
     }
 
     #[test]
-    fn entries_that_come_and_go_do_not_grow_the_index() {
-        let mut index = Index::new(0);
-        let mut slots = SlotTable::default();
-        let slot_of: Vec<_> = (0..700).map(|_| slots.insert(bare_item())).collect();
-        for (number, &slot) in (0..).zip(&slot_of) {
-            index.insert(hash(number), slot);
+    fn an_entry_costs_at_most_16_bytes_on_average_at_any_number() {
+        let mut index = Index::new(64 << 20);
+        let mut worst = 0;
+        for number in 0..1_500_000 {
+            insert(&mut index, number);
+            if number > 50_000 {
+                worst = worst.max(index.bytes() * 100 / index.len());
+            }
         }
-        let bytes = index.bytes();
-        for (number, &slot) in (700..20_000).zip(slot_of.iter().cycle()) {
-            index.remove(hash(number - 700), slot);
-            index.insert(hash(number), slot);
+        assert!(worst <= 1600, "{worst} hundredths of a byte");
+    }
+
+    #[test]
+    fn tables_stay_at_their_size_while_entries_come_and_go() {
+        let mut index = Index::new(8 << 20);
+        (0..150_000).for_each(|number| insert(&mut index, number));
+        let before = index.bytes();
+        for number in 150_000..1_500_000 {
+            index.remove(hash(number - 150_000), number - 150_000);
+            insert(&mut index, number);
         }
-        assert_eq!((index.bytes(), index.len()), (bytes, 700), "700 of 1024 buckets");
+        index.verify(|_| {});
+        assert!(index.bytes() <= before * 115 / 100, "{} bytes became {}", before, index.bytes());
+    }
+
+    #[test]
+    fn the_slices_of_a_region_are_all_of_it() {
+        let mut index = Index::new(2 << 20);
+        (0..50_000).for_each(|number| insert(&mut index, number));
+        let mut seen = Vec::new();
+        for region in 0..index.regions() {
+            for slice in 0..SLICES {
+                index.slice(region, slice, |place| seen.push(place));
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..50_000).collect::<Vec<_>>());
     }
 }

@@ -1,266 +1,580 @@
-//! All items of a shard with their index, their order and their bytes, kept in step.
+//! The parts of a shard in step: segments, index, large values, size classes, and what they take of the budget.
 
-use super::classes::{CLASSES, class_of};
-use super::index::Index;
-use super::item::{Payload, StoredItem};
-use super::memory::Pinned;
-use super::queue::Queue;
-use super::slots::{SlotId, SlotTable};
-use crate::limits::LOOK_AHEAD_KEYS;
-use crate::terms::{Key, KeyHash};
+use std::io;
+use std::sync::Arc;
 
-/// Slots, index and queue hold the same items; `bytes` is what they all cost.
+use super::class::{Classes, class_of};
+use super::index::{Index, PLACE_BITS};
+use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
+use super::large::LargeValues;
+use super::policy::Queue;
+use super::segment::{LIFE_CLASSES_MAX, Role, SegmentId, Segments};
+use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
+use crate::terms::{Deadline, Key, KeyHash, Now};
+
+/// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
+const SEGMENT_OVERHEAD: usize = 160;
+/// A shard's memory is cut into about so many segments, as far as their length allows.
+const SEGMENTS_WANTED: usize = 1024;
+/// Lengths of segments. Below 64 KiB only where a shard has next to no memory.
+const SEGMENT_LENS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
+const SEGMENT_LEN_USUAL_MIN: usize = 64 << 10;
+/// Open segments may take this share of a shard's memory, in percent; the classes of time to live are merged until they do.
+const OPEN_SHARE_MAX: usize = 3;
+/// Values up to this share of a segment lie in it, at most [`INLINE_VALUE_LEN_MAX`].
+const INLINE_SHARE: usize = 8;
+const INLINE_VALUE_LEN_MAX: usize = 16 << 10;
+/// Address space of a shard in units of the process's limit, so that the limit may grow at run time.
+const ADDRESS_SPACE_FACTOR: usize = 4;
+/// Least address space of a shard.
+const ADDRESS_SPACE_MIN: usize = 16 << 30;
+/// Runs of large values are powers of two, and one that is used again need not fit another.
+const LARGE_ADDRESS_SPACE_FACTOR: usize = 4;
+
+/// Where an item lies: its offset in the arena.
+pub(super) type Place = usize;
+
+/// Where an item is written: the newest segment of a queue, or, for what is moved out of a segment full of waste, one
+/// that has that segment's place in the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Target {
+    pub(super) queue: Queue,
+    pub(super) life: u8,
+    /// The segment that is being emptied.
+    pub(super) instead_of: Option<SegmentId>,
+}
+
+/// Something that walks through a segment bit by bit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Cursor {
+    pub(super) segment: SegmentId,
+    /// Offset in the segment.
+    pub(super) at: u32,
+}
+
+/// All items of a shard.
 #[derive(Debug)]
 pub(super) struct Items {
-    slots: SlotTable,
-    index: Index,
-    queue: Queue,
-    pinned: Pinned,
-    payload_bytes: usize,
-    sweep_place: usize,
-    /// Items and their bytes by size class.
-    tallies: [(u64, u64); CLASSES],
+    arena: Arena,
+    pub(super) segments: Segments,
+    pub(super) index: Index,
+    pub(super) large: LargeValues,
+    pub(super) large_memory: LargeMemory,
+    pub(super) classes: Classes,
+    budget: Arc<Budget>,
+    /// Open segments by queue, first those for new items, then those for what is moved; and by class of time to live.
+    open: [[Option<SegmentId>; LIFE_CLASSES_MAX]; 4],
+    segment_len: usize,
+    /// Log2 of the unit in which places are kept in the index.
+    unit_shift: u32,
+    /// Classes of time to live, the one that never ends included.
+    life_classes: u8,
+    /// What of the budget is taken for tables.
+    pub(super) charged_tables: usize,
+    /// Bytes of live items in segments.
+    pub(super) live_bytes: usize,
+    /// The segment being emptied for room, and the one being swept.
+    pub(super) emptied: Option<Cursor>,
+    pub(super) swept: Option<Cursor>,
+    /// Counts items that were moved or removed: what was found before may be elsewhere.
+    pub(super) moves: u64,
 }
-
-/// Bytes that memory brings at a time.
-const CACHE_LINE_LEN: usize = 64;
-/// Tables smaller than this are not worth a rebuild.
-const SHRINK_CAPACITY_MIN: usize = 64;
 
 impl Items {
-    /// No items, for a shard of `memory_limit` bytes.
-    pub(super) fn new(memory_limit: usize) -> Self {
-        Self {
-            slots: SlotTable::default(),
-            index: Index::new(memory_limit),
-            queue: Queue::default(),
-            pinned: Pinned::default(),
-            payload_bytes: 0,
-            sweep_place: 0,
-            tallies: [(0, 0); CLASSES],
-        }
-    }
-
-    /// How many there are.
-    pub(super) const fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Bytes of everything.
-    pub(super) fn bytes(&self) -> usize {
-        self.payload_bytes + self.bytes_fixed()
-    }
-
-    /// Bytes that no eviction gives back: the tables and what only readers hold.
-    pub(super) fn bytes_fixed(&self) -> usize {
-        self.slots.bytes() + self.index.bytes() + self.pinned.bytes()
-    }
-
-    /// What is left of [`Items::bytes_fixed`] once the tables are as small as for one item.
-    pub(super) const fn bytes_fixed_min(&self) -> usize {
-        Self::tables_bytes_min() + self.pinned.bytes()
-    }
-
-    /// Bytes of the tables for one item.
-    pub(super) const fn tables_bytes_min() -> usize {
-        SlotTable::bytes_min() + Index::bytes_min()
-    }
-
-    /// Bytes by which the tables grow if an item with `hash` comes.
-    pub(super) fn growth_bytes(&self, hash: KeyHash) -> usize {
-        self.slots.growth_bytes().saturating_add(self.index.growth_bytes(hash))
-    }
-
-    pub(super) const fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(super) fn find(&self, key: Key<'_>, hash: KeyHash) -> Option<SlotId> {
-        self.index.find(hash, |id| self.slots.get(id).payload.key() == key.as_bytes())
-    }
-
-    /// Brings what look-ups of these hashes will read into the cache. Each step is done for all before the next, so
-    /// that the CPU waits for memory once per step instead of once per step and key.
-    pub(super) fn look_ahead(&self, hashes: &[KeyHash]) {
-        let mut ids = [None; LOOK_AHEAD_KEYS];
-        for (id, &hash) in ids.iter_mut().zip(hashes) {
-            *id = self.index.find(hash, |_| true);
-        }
-        let mut memories = [&[][..]; LOOK_AHEAD_KEYS];
-        for (memory, id) in memories.iter_mut().zip(ids) {
-            *memory = id.map_or(&[], |id| self.slots.get(id).payload.memory());
-        }
-        let touched = memories.iter().fold(0, |touched, memory| {
-            touched ^ memory.first().copied().unwrap_or(0) ^ memory.get(CACHE_LINE_LEN).copied().unwrap_or(0)
-        });
-        std::hint::black_box(touched);
-    }
-
-    pub(super) fn get(&self, id: SlotId) -> &StoredItem {
-        self.slots.get(id)
-    }
-
-    /// An item to be changed; its bytes only with [`Items::take`] and [`Items::put`], its hash not at all.
-    pub(super) fn get_mut(&mut self, id: SlotId) -> &mut StoredItem {
-        self.slots.get_mut(id)
-    }
-
-    /// Adds an item under a key that has none.
-    pub(super) fn insert(&mut self, item: StoredItem) -> SlotId {
-        self.charge(&item.payload);
-        let hash = item.hash;
-        let id = self.slots.insert(item);
-        self.index.insert(hash, id);
-        self.queue.push_newest(&mut self.slots, id);
-        id
-    }
-
-    fn charge(&mut self, payload: &Payload) {
-        self.payload_bytes += payload.charge();
-        let (number, bytes) = self.tally(payload);
-        *number += 1;
-        *bytes += item_size(payload) as u64;
-    }
-
-    fn discharge(&mut self, payload: &Payload) {
-        self.payload_bytes -= payload.charge();
-        let (number, bytes) = self.tally(payload);
-        *number -= 1;
-        *bytes -= item_size(payload) as u64;
-    }
-
-    fn tally(&mut self, payload: &Payload) -> (&mut u64, &mut u64) {
-        let (number, bytes) = &mut self.tallies[usize::from(class_of(item_size(payload)))];
-        (number, bytes)
-    }
-
-    /// Removes an item. What is returned has no bytes any more.
-    pub(super) fn remove(&mut self, id: SlotId) -> StoredItem {
-        self.queue.unlink(&mut self.slots, id);
-        let mut item = self.slots.remove(id);
-        self.index.remove(item.hash, id);
-        let payload = std::mem::replace(&mut item.payload, Payload::taken());
-        self.discharge(&payload);
-        self.discard(payload);
-        item
-    }
-
-    /// Takes an item's bytes out for a change. Until [`Items::put`] they count nowhere and the item is not evicted.
-    pub(super) fn take(&mut self, id: SlotId) -> Payload {
-        let payload = std::mem::replace(&mut self.slots.get_mut(id).payload, Payload::taken());
-        self.discharge(&payload);
-        payload
-    }
-
-    /// Gives an item its bytes.
-    pub(super) fn put(&mut self, id: SlotId, payload: Payload) {
-        self.charge(&payload);
-        self.slots.get_mut(id).payload = payload;
-    }
-
-    /// Lets go of bytes that are no item's any more.
-    pub(super) fn discard(&mut self, payload: Payload) {
-        if payload.is_held() {
-            self.pinned.pin(payload);
-        }
-    }
-
-    /// Frees values whose readers have gone, of the first `looks`. Whether any had.
-    pub(super) fn release_pinned(&mut self, looks: usize) -> bool {
-        self.pinned.release(looks)
-    }
-
-    /// Makes an item the last to be evicted, as if it had come now.
-    pub(super) fn renew(&mut self, id: SlotId) {
-        self.queue.unlink(&mut self.slots, id);
-        self.queue.push_newest(&mut self.slots, id);
-    }
-
-    /// The next item to evict, see [`Queue::next_victim`].
-    pub(super) fn next_victim(&mut self, is_dead: impl Fn(&StoredItem) -> bool) -> Option<SlotId> {
-        self.queue.next_victim(&mut self.slots, is_dead)
-    }
-
-    /// Goes on with the round through all slots: the item in the next one.
-    pub(super) fn sweep_next(&mut self) -> Option<SlotId> {
-        let place = self.sweep_place;
-        let Ok(found) = self.slots.at_place(place) else {
-            self.sweep_place = 0;
-            return None;
+    /// No items. `share` is what the shard may expect of the budget.
+    pub(super) fn new(budget: Arc<Budget>, share: usize, huge_pages: bool) -> io::Result<Self> {
+        let wanted = (budget.limit() * ADDRESS_SPACE_FACTOR).max(ADDRESS_SPACE_MIN);
+        let least = budget.limit() + SEGMENT_LENS.end();
+        let segment_len = segment_len(share);
+        let unit_shift = 1.max(wanted.next_power_of_two().ilog2().saturating_sub(PLACE_BITS));
+        let arena = Arena::reserve(wanted, least, huge_pages)?;
+        let large_memory = LargeMemory::reserve(Arc::clone(&budget), wanted * LARGE_ADDRESS_SPACE_FACTOR, least * 2)?;
+        let life_classes = (share / segment_len * OPEN_SHARE_MAX / 100 / 2).clamp(2, LIFE_CLASSES_MAX);
+        let mut items = Self {
+            segments: Segments::new(arena.len() / segment_len),
+            arena,
+            index: Index::new(share),
+            large: LargeValues::default(),
+            large_memory,
+            classes: Classes::new(),
+            budget,
+            open: [[None; LIFE_CLASSES_MAX]; 4],
+            segment_len,
+            unit_shift,
+            life_classes: u8::try_from(life_classes).unwrap_or(u8::MAX),
+            charged_tables: 0,
+            live_bytes: 0,
+            emptied: None,
+            swept: None,
+            moves: 0,
         };
-        self.sweep_place += 1;
-        found.map(|(id, _)| id)
+        items.settle_tables();
+        Ok(items)
     }
 
-    /// Shows the items of `count` places from `place` on; gives the place to go on from, if there is one.
-    pub(super) fn walk(&self, place: usize, count: usize, mut each: impl FnMut(SlotId)) -> Option<usize> {
-        for place in place..place + count {
-            if let Some((id, _)) = self.slots.at_place(place).ok()? {
-                each(id);
+    pub(super) const fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of live items, their large values and the index.
+    pub(super) const fn bytes(&self) -> usize {
+        self.live_bytes + self.large.charge() + self.index.bytes()
+    }
+
+    /// What the shard has taken of the budget, with its large values.
+    pub(super) fn share(&self) -> usize {
+        let with_memory = self.segments.iter().filter(|(_, segment)| segment.role != Role::Released).count();
+        with_memory * self.segment_cost() + self.charged_tables + self.large.charge()
+    }
+
+    pub(super) const fn segment_len(&self) -> usize {
+        self.segment_len
+    }
+
+    /// Bytes of the budget that a segment takes.
+    pub(super) const fn segment_cost(&self) -> usize {
+        self.segment_len + SEGMENT_OVERHEAD
+    }
+
+    /// Values longer than this live in memory of their own.
+    pub(super) fn inline_value_len_max(&self) -> usize {
+        (self.segment_len / INLINE_SHARE).min(INLINE_VALUE_LEN_MAX)
+    }
+
+    /// Most bytes that all segments of the shard may ever have.
+    pub(super) const fn address_space(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Where the item under `key` lies.
+    #[inline]
+    pub(super) fn find(&self, key: Key<'_>, hash: KeyHash) -> Option<Place> {
+        self.index.find(hash, |unit| self.view(self.place(unit)).key() == key.as_bytes()).map(|unit| self.place(unit))
+    }
+
+    /// The item at a place.
+    #[inline]
+    pub(super) fn view(&self, place: Place) -> ItemView<'_> {
+        let in_segment = self.segment_len - place % self.segment_len;
+        ItemView::new(self.arena.bytes(place, in_segment))
+    }
+
+    /// Bytes from one item to the next.
+    pub(super) fn stride(&self, item: ItemView<'_>) -> usize {
+        item.len().next_multiple_of(1 << self.unit_shift)
+    }
+
+    /// The size of an item, its value included wherever it lies.
+    #[inline]
+    pub(super) fn size(&self, item: ItemView<'_>) -> usize {
+        item.len() + item.large_number().map_or(0, |number| self.large.get(number).len())
+    }
+
+    /// The segment that a place is in.
+    #[expect(clippy::cast_possible_truncation, reason = "as many segments as an arena has fit 32 bits")]
+    pub(super) const fn segment_of(&self, place: Place) -> SegmentId {
+        (place / self.segment_len) as SegmentId
+    }
+
+    /// The shard's count of writes when the item at `place` was written.
+    pub(super) fn birth(&self, place: Place) -> u64 {
+        self.view(place).birth(self.segments.get(self.segment_of(place)).base)
+    }
+
+    /// Changes an item's header.
+    #[inline]
+    pub(super) fn set_header(&mut self, place: Place, header: Header) {
+        header.write(self.arena.bytes_mut(place, super::item::FIXED_LEN));
+    }
+
+    /// The bytes of a value that lies in its segment, to be changed.
+    pub(super) fn inline_value_mut(&mut self, place: Place) -> Option<&mut [u8]> {
+        let item = self.view(place);
+        let header = item.header();
+        let (start, len) = (header.head_len() + header.key_len(), item.stored_value_len());
+        (!header.is_large()).then(|| self.arena.bytes_mut(place + start, len))
+    }
+
+    /// Brings what a look-up of these hashes will need near the CPU: first the entries of all, then the items of all.
+    pub(super) fn look_ahead(&self, hashes: &[KeyHash]) {
+        let mut places = [0; crate::limits::LOOK_AHEAD_KEYS];
+        for (hash, place) in hashes.iter().zip(&mut places) {
+            self.index.candidates(*hash, |unit| *place = self.place(unit) + 1);
+        }
+        for place in places.iter().filter(|&&place| place > 0) {
+            self.arena.prefetch(place - 1);
+            self.arena.prefetch(place + 63);
+        }
+    }
+
+    /// The class of time to live for an item that dies at `deadline`.
+    pub(super) fn life_of(&self, deadline: Deadline, now: Now) -> u8 {
+        // Twice the logarithm of the seconds left, from 2 s to 100 days.
+        const STEPS: u64 = 48;
+        let Some(seconds) = deadline.seconds_left(now) else { return 0 };
+        let log = u64::from(seconds.max(1).ilog2());
+        let half = seconds >> log.saturating_sub(1) & 1;
+        let step = (2 * log + half).min(STEPS - 1);
+        let class = 1 + step * u64::from(self.life_classes - 1) / STEPS;
+        u8::try_from(class).unwrap_or(0)
+    }
+
+    /// Where a new item of this life in that queue is written.
+    pub(super) const fn target(queue: Queue, life: u8) -> Target {
+        Target { queue, life, instead_of: None }
+    }
+
+    /// Bytes an item may take at most once it is written.
+    pub(super) fn len_max(key: Key<'_>, value_len: usize, is_large: bool, traits: Traits) -> usize {
+        Plan::new(key, value_len, is_large, traits, 0, u64::MAX).len() + 14
+    }
+
+    /// Whether the open segment of a target has room for `len` bytes.
+    #[inline]
+    pub(super) fn has_room(&self, target: Target, len: usize) -> bool {
+        self.open[row(target)][usize::from(target.life)]
+            .is_some_and(|id| self.segments.get(id).len as usize + len <= self.segment_len)
+    }
+
+    /// Whether the segment that a place is in is more than half full.
+    pub(super) fn is_half_full(&self, place: Place) -> bool {
+        self.segments.get(self.segment_of(place)).len as usize > self.segment_len / 2
+    }
+
+    /// Opens another segment for a target; there must be a free one. Whether there was.
+    pub(super) fn open(&mut self, target: Target, births: u64, now: Now) -> bool {
+        let slot = (row(target), usize::from(target.life));
+        if self.segments.free() == 0 {
+            return false;
+        }
+        if let Some(full) = self.open[slot.0][slot.1] {
+            self.seal(full);
+        }
+        // The segment that is being emptied may have been the one just sealed, and be free already.
+        let before = target.instead_of.filter(|&id| self.segments.get(id).role == Role::Sealed);
+        self.open[slot.0][slot.1] =
+            self.segments.open(target.queue, target.life, births, now.monotonic_ms / 1000, before);
+        true
+    }
+
+    /// Closes an open segment.
+    pub(super) fn seal(&mut self, id: SegmentId) {
+        for slot in self.open.iter_mut().flatten().filter(|slot| **slot == Some(id)) {
+            *slot = None;
+        }
+        self.segments.get_mut(id).role = Role::Sealed;
+        if self.segments.get(id).live_items == 0 {
+            self.set_free(id);
+        }
+    }
+
+    /// Writes an item where there is room for it (`has_room`), but for its value, whose place is returned. It is not in
+    /// the index yet.
+    pub(super) fn write(
+        &mut self,
+        target: Target,
+        key: Key<'_>,
+        value_len: usize,
+        is_large: bool,
+        traits: Traits,
+        birth: u64,
+    ) -> (Place, &mut [u8]) {
+        let id = self.open[row(target)][usize::from(target.life)].expect("there is room, so there is a segment");
+        let segment = self.segments.get_mut(id);
+        let plan = Plan::new(key, value_len, is_large, traits, birth, segment.base);
+        let stride = plan.len().next_multiple_of(1 << self.unit_shift);
+        let place = id as usize * self.segment_len + segment.len as usize;
+        segment.len += count(stride);
+        segment.live_bytes += count(stride);
+        segment.live_items += 1;
+        self.live_bytes += stride;
+        self.segments.count_queue_bytes(target.queue, stride, true);
+        self.segments.note_deadline(id, traits.deadline);
+        let value = plan.write(key, self.arena.bytes_mut(place, stride));
+        (place, value)
+    }
+
+    /// Writes a new item and enters it in the index.
+    pub(super) fn insert(
+        &mut self,
+        target: Target,
+        key: Key<'_>,
+        hash: KeyHash,
+        value: Written<'_>,
+        traits: Traits,
+        birth: u64,
+    ) -> Place {
+        let place = self.write_value(target, key, value, traits, birth);
+        self.index.insert(hash, self.unit(place));
+        self.settle_tables();
+        place
+    }
+
+    /// Writes a new version of the item at `old`, which is one no more.
+    #[expect(clippy::too_many_arguments, reason = "an item has this many parts, and they have nothing else in common")]
+    pub(super) fn replace(
+        &mut self,
+        target: Target,
+        old: Place,
+        key: Key<'_>,
+        hash: KeyHash,
+        value: Written<'_>,
+        traits: Traits,
+        birth: u64,
+    ) -> Place {
+        let place = self.write_value(target, key, value, traits, birth);
+        self.index.relocate(hash, self.unit(old), self.unit(place));
+        self.bury(old);
+        self.settle_tables();
+        place
+    }
+
+    fn write_value(&mut self, target: Target, key: Key<'_>, value: Written<'_>, traits: Traits, birth: u64) -> Place {
+        let place = match value {
+            Written::Inline(bytes) => {
+                let (place, slot) = self.write(target, key, bytes.len(), false, traits, birth);
+                slot.copy_from_slice(bytes);
+                place
+            }
+            Written::Large(large) => {
+                let (charge, number) = (large.charge(), self.large.insert(large));
+                let (place, slot) = self.write(target, key, LARGE_REFERENCE_LEN, true, traits, birth);
+                slot.copy_from_slice(&number.to_le_bytes());
+                self.count_large(place, charge, true);
+                place
+            }
+        };
+        self.count_class(place, true);
+        place
+    }
+
+    /// Moves an item: to another queue, out of a segment full of waste, or because it has parts now that it had no room
+    /// for. There must be room for it.
+    pub(super) fn relocate(&mut self, target: Target, from: Place, hash: KeyHash, traits: Traits, birth: u64) -> Place {
+        let item = self.view(from);
+        let (key_at, value_len, is_large) =
+            (from + item.header().head_len(), item.stored_value_len(), item.header().is_large());
+        let charge = item.large_number().map(|number| self.large.get(number).charge());
+        let mut key_bytes = [0; crate::limits::KEY_LEN_MAX];
+        let key_len = item.header().key_len();
+        key_bytes[..key_len].copy_from_slice(item.key());
+        let key = Key::new(&key_bytes[..key_len]).expect("every item has a key");
+        self.count_class(from, false);
+        let (to, _) = self.write(target, key, value_len, is_large, traits, birth);
+        let to_value = to + self.view(to).header().head_len() + key_len;
+        self.arena.copy(key_at + key_len, to_value, value_len);
+        if let Some(charge) = charge {
+            self.count_large(from, charge, false);
+            self.count_large(to, charge, true);
+        }
+        self.count_class(to, true);
+        self.index.relocate(hash, self.unit(from), self.unit(to));
+        self.bury_counted(from);
+        to
+    }
+
+    /// Writes other traits, or another birth, over an item, if its parts allow. Whether they did.
+    pub(super) fn rewrite(&mut self, place: Place, traits: Traits, birth: u64) -> bool {
+        let id = self.segment_of(place);
+        let base = self.segments.get(id).base;
+        let item = self.view(place);
+        let Some(key) = Key::new(item.key()) else { return false };
+        let plan = Plan::new(key, item.stored_value_len(), item.header().is_large(), traits, birth, base);
+        if !plan.fits_over(item) {
+            return false;
+        }
+        let head_len = item.header().head_len();
+        plan.write_head(self.arena.bytes_mut(place, head_len));
+        self.segments.note_deadline(id, traits.deadline);
+        true
+    }
+
+    /// Writes another value over an item's, if its length and parts allow. Whether they did.
+    pub(super) fn overwrite(&mut self, place: Place, value: &[u8], traits: Traits, birth: u64) -> bool {
+        let id = self.segment_of(place);
+        let base = self.segments.get(id).base;
+        let item = self.view(place);
+        let Some(key) = Key::new(item.key()) else { return false };
+        let plan = Plan::new(key, value.len(), false, traits, birth, base);
+        if !plan.fits_over(item) {
+            return false;
+        }
+        let (value_at, stride) = (item.header().head_len() + item.header().key_len(), self.stride(item));
+        self.count_class(place, false);
+        let bytes = self.arena.bytes_mut(place, stride);
+        plan.write_head(bytes);
+        bytes[value_at..value_at + value.len()].copy_from_slice(value);
+        self.count_class(place, true);
+        self.segments.note_deadline(id, traits.deadline);
+        true
+    }
+
+    /// Changes a value in memory of its own.
+    pub(super) fn change_large<R>(&mut self, place: Place, change: impl FnOnce(&mut LargeValue) -> R) -> Option<R> {
+        let number = self.view(place).large_number()?;
+        self.count_class(place, false);
+        let (result, before, after) = self.large.change(number, change);
+        self.count_large(place, before, false);
+        self.count_large(place, after, true);
+        self.count_class(place, true);
+        Some(result)
+    }
+
+    /// Removes an item.
+    pub(super) fn remove(&mut self, place: Place, hash: KeyHash) {
+        self.index.remove(hash, self.unit(place));
+        self.bury(place);
+    }
+
+    /// Frees the memory of free segments, up to `count`, and gives it back to budget and kernel. How many.
+    pub(super) fn release_segments(&mut self, count: usize) -> usize {
+        for released in 0..count {
+            let Some(id) = self.segments.release() else { return released };
+            self.arena.discard(id as usize * self.segment_len, self.segment_len);
+            self.budget.give(self.segment_cost());
+        }
+        count
+    }
+
+    /// Takes memory for another segment out of the budget, if there is some.
+    pub(super) fn add_segment(&mut self) -> bool {
+        if !self.segments.can_add() || !self.budget.take(self.segment_cost()) {
+            return false;
+        }
+        self.segments.add().is_some()
+    }
+
+    /// Takes what the index is about to grow by out of the budget, if it is there.
+    pub(super) fn take_for_index(&mut self, hash: KeyHash) -> bool {
+        let bytes = self.index.growth_bytes(hash);
+        if bytes == 0 {
+            return true;
+        }
+        let taken = self.budget.take(bytes);
+        if taken {
+            self.charged_tables += bytes;
+        }
+        taken
+    }
+
+    /// Makes what is taken of the budget for tables what they are.
+    pub(super) fn settle_tables(&mut self) {
+        let bytes = self.index.bytes() + self.large.table_bytes();
+        if bytes > self.charged_tables {
+            self.budget.take_anyway(bytes - self.charged_tables);
+        } else if bytes < self.charged_tables {
+            self.budget.give(self.charged_tables - bytes);
+        }
+        self.charged_tables = bytes;
+    }
+
+    /// The live item that a walk through a segment comes to next, and the place where it goes on.
+    pub(super) fn next_live(&self, cursor: &mut Cursor) -> Option<Place> {
+        let segment = self.segments.get(cursor.segment);
+        while cursor.at < segment.len {
+            let place = cursor.segment as usize * self.segment_len + cursor.at as usize;
+            let item = self.view(place);
+            cursor.at += count(self.stride(item));
+            if !item.header().is_dead() {
+                return Some(place);
             }
         }
-        Some(place + count)
+        None
     }
 
-    /// All items from the one written longest ago.
-    pub(super) fn oldest_first(&self) -> impl Iterator<Item = SlotId> {
-        std::iter::successors(self.queue.oldest(), |&id| self.slots.get(id).newer)
+    /// The places of the items of one slice of the index.
+    pub(super) fn slice(&self, region: usize, slice: usize, mut each: impl FnMut(Place)) {
+        self.index.slice(region, slice, |unit| each(self.place(unit)));
     }
 
-    /// Items and their bytes in each size class.
-    pub(super) fn class_tallies(&self) -> impl Iterator<Item = (u8, (u64, u64))> {
-        (0..).zip(self.tallies)
+    /// An item is one no more: its bytes are waste, and if it was the last of its segment, that is free.
+    fn bury(&mut self, place: Place) {
+        self.count_class(place, false);
+        if let Some(number) = self.view(place).large_number() {
+            let value = self.large.remove(number);
+            self.count_large(place, value.charge(), false);
+        }
+        self.bury_counted(place);
     }
 
-    /// The size of every item.
-    pub(super) fn sizes(&self) -> impl Iterator<Item = usize> {
-        self.slots.iter().map(|(_, item)| item_size(&item.payload))
+    fn bury_counted(&mut self, place: Place) {
+        let item = self.view(place);
+        let (dead, stride) = (item.header().as_dead(), self.stride(item));
+        self.set_header(place, dead);
+        let id = self.segment_of(place);
+        let segment = self.segments.get_mut(id);
+        segment.live_bytes -= count(stride);
+        segment.live_items -= 1;
+        let (queue, is_empty) = (segment.queue, segment.live_items == 0 && segment.role == Role::Sealed);
+        self.live_bytes -= stride;
+        self.segments.count_queue_bytes(queue, stride, false);
+        self.moves += 1;
+        if is_empty {
+            self.set_free(id);
+        }
     }
 
-    /// Whether the tables were made for four times the items.
-    pub(super) fn tables_are_mostly_empty(&self) -> bool {
-        self.slots.capacity() >= SHRINK_CAPACITY_MIN && self.slots.len() < self.slots.capacity() / 4
-    }
-
-    /// Rebuilds the tables for the items there are. Every `SlotId` held outside is void after it.
-    pub(super) fn shrink_tables(&mut self) {
-        let mut slots = SlotTable::default();
-        let mut index = self.index.new_alike();
-        let mut queue = Queue::default();
-        let old_hand = self.queue.hand();
-        while let Some(old_id) = self.queue.oldest() {
-            self.queue.unlink(&mut self.slots, old_id);
-            let item = self.slots.remove(old_id);
-            let hash = item.hash;
-            let id = slots.insert(item);
-            index.insert(hash, id);
-            queue.push_newest(&mut slots, id);
-            if old_hand == Some(old_id) {
-                queue.set_hand(Some(id));
+    fn set_free(&mut self, id: SegmentId) {
+        self.segments.set_free(id);
+        for cursor in [&mut self.emptied, &mut self.swept] {
+            if cursor.is_some_and(|cursor| cursor.segment == id) {
+                *cursor = None;
             }
         }
-        (self.slots, self.index, self.queue, self.sweep_place) = (slots, index, queue, 0);
     }
 
-    /// Asserts that the parts are in step.
-    pub(super) fn verify(&self) {
-        self.slots.verify();
-        self.index.verify();
-        self.queue.verify(&self.slots);
-        self.pinned.verify();
-        assert_eq!(self.index.len(), self.len(), "index entries and items");
-        for (id, item) in self.slots.iter() {
-            let key = Key::new(item.payload.key()).expect("every item has a key");
-            assert_eq!(self.find(key, item.hash), Some(id), "every item is found under its key");
+    fn count_large(&mut self, place: Place, charge: usize, more: bool) {
+        let segment = self.segments.get_mut(self.segment_of(place));
+        segment.large_bytes = if more { segment.large_bytes + charge } else { segment.large_bytes - charge };
+        let queue = segment.queue;
+        self.segments.count_queue_bytes(queue, charge, more);
+    }
+
+    fn count_class(&mut self, place: Place, more: bool) {
+        let size = self.size(self.view(place));
+        let class = self.classes.get_mut(class_of(size));
+        if more {
+            class.number += 1;
+            class.bytes += size as u64;
+        } else {
+            class.number -= 1;
+            class.bytes -= size as u64;
         }
-        let payload_bytes = self.slots.iter().map(|(_, item)| item.payload.charge()).sum::<usize>();
-        assert_eq!(self.payload_bytes, payload_bytes, "bytes of payloads");
-        let (number, bytes) = self.tallies.iter().fold((0, 0), |sum, tally| (sum.0 + tally.0, sum.1 + tally.1));
-        assert_eq!((number, bytes), (self.len() as u64, self.sizes().sum::<usize>() as u64), "items by class");
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "places fit the address space")]
+    pub(super) const fn place(&self, unit: u64) -> Place {
+        (unit << self.unit_shift) as usize
+    }
+
+    #[inline]
+    const fn unit(&self, place: Place) -> u64 {
+        place as u64 >> self.unit_shift
     }
 }
 
-/// Bytes of a whole item.
-pub(super) fn item_size(payload: &Payload) -> usize {
-    payload.charge() + size_of::<StoredItem>()
+/// A value to be written.
+#[derive(Debug)]
+pub(super) enum Written<'a> {
+    /// Bytes to copy.
+    Inline(&'a [u8]),
+    /// Memory of its own.
+    Large(LargeValue),
+}
+
+/// Bytes within a segment.
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// How long the segments of a shard are that may expect `share` bytes: a thousandth of it, or in a tiny shard a 64th.
+fn segment_len(share: usize) -> usize {
+    let floor = |len: usize| 1 << len.max(1).ilog2();
+    let tiny = floor(share / 64).clamp(*SEGMENT_LENS.start(), SEGMENT_LEN_USUAL_MIN);
+    floor(share / SEGMENTS_WANTED).clamp(tiny, *SEGMENT_LENS.end())
+}
+
+const fn row(target: Target) -> usize {
+    target.queue as usize + if target.instead_of.is_some() { 2 } else { 0 }
 }

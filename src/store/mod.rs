@@ -1,20 +1,22 @@
 //! One core's items. [`Shard`] is the only door: no sockets, no clock, no runtime.
 //!
-//! A first form of the store: every item is an allocation of its own. What is behind the door can be replaced without
-//! changing it. Read `door` (what goes in and out), `shard` (what each request does), `items` (the parts in
-//! step), `eviction` (how room is made), `queue` (who goes first), `expiry` (who is dead).
+//! Items lie in segments of a log, one behind the other, and an index of hash tables knows where. Read `item` (how an
+//! item lies in memory), `segment` and `index`, `items` (these in step), `shard` and `write` (what each request does),
+//! then `reclaim` (how room is made), `policy` (who is evicted) and `expiry` (who is dead).
 
-mod classes;
+mod class;
 mod door;
-mod eviction;
 mod expiry;
 mod index;
 mod item;
 mod items;
-mod memory;
-mod queue;
+mod large;
+pub mod policy;
+mod reclaim;
+mod segment;
 mod shard;
-mod slots;
+mod verify;
+mod write;
 
 #[cfg(test)]
 mod door_tests;
@@ -23,8 +25,10 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+pub use crate::terms::Marks;
+pub use class::ClassStats;
 pub use door::{
-    ArithmeticOutcome, ArithmeticRequest, Change, ClassStats, Eviction, Found, Incoming, Item, Lookup, Marks, NewCas,
-    OutOfMemory, Search, StoreOutcome, StoreRequest, Value, WalkCursor,
+    ArithmeticOutcome, ArithmeticRequest, Change, Eviction, Found, Incoming, Item, Lookup, NewCas, OutOfMemory, Search,
+    ShardConfig, ShardStats, StoreOutcome, StoreRequest, Value, WalkCursor,
 };
-pub use shard::{Shard, ShardConfig, ShardStats};
+pub use shard::Shard;

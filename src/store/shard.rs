@@ -1,106 +1,79 @@
 //! The door to one core's items.
 
 use std::hash::Hasher;
+use std::io;
 
 use siphasher::sip::SipHasher13;
 
-use super::classes::{self, CLASSES};
-use super::door::{
-    ArithmeticOutcome, ArithmeticRequest, ClassStats, EvictionLog, Incoming, Item, Lookup, Marks, StoreOutcome,
-    StoreRequest,
-};
-use super::eviction::seconds;
+use super::class::{ClassStats, class_of};
+use super::door::{Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Value, WalkCursor};
 use super::expiry::{Flushes, Life};
-use super::item::{End, Payload, StoredItem, parse_number};
-use super::items::{Items, item_size};
-use super::slots::SlotId;
-use crate::terms::{Arithmetic, CasUnique, Deadline, Flags, FlushOrder, Key, KeyHash, Now, ShardId, StoreMode};
+use super::index::SLICES;
+use super::item::ItemView;
+use super::items::{Cursor, Items, Place};
+use super::policy::{Policy, Queue};
+use super::reclaim::{Death, Emptying, Purpose};
+use crate::memory::LargeMemory;
+use crate::terms::{CasUnique, Deadline, FlushOrder, Key, KeyHash, Now};
 
-/// What a shard is made from.
-#[derive(Clone, Debug)]
-pub struct ShardConfig {
-    /// This shard's number. CAS uniques of shard `id` are `id + 1 + n * shards`, so no two shards hand out the same.
-    pub id: ShardId,
-    /// How many shards the process has.
-    pub shards: u16,
-    /// Bytes this shard may use: items, index, bookkeeping.
-    pub memory_limit: usize,
-    /// Largest value in bytes (`-I`).
-    pub item_size_max: usize,
-    /// Whether a full shard evicts (`false` with `-M`).
-    pub evict: bool,
-    /// Whether items have CAS uniques (`false` with `-C`: all are 0).
-    pub cas: bool,
-    /// The key of the index hash.
-    pub hash_seed: [u64; 2],
-}
-
-/// What the shard counts about its items; all since start or the last reset, except the gauges named so.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct ShardStats {
-    /// Gauge: live and not yet reclaimed items.
-    pub curr_items: u64,
-    /// Items ever stored.
-    pub total_items: u64,
-    /// Gauge: bytes that count against the limit, index included.
-    pub bytes: u64,
-    /// Gauge: the limit, in bytes.
-    pub limit_maxbytes: u64,
-    /// Gauge: bytes of the index.
-    pub hash_bytes: u64,
-    /// Gauge: the index has room for 2 to this power of entries.
-    pub hash_power_level: u64,
-    /// Live items pushed out for room.
-    pub evictions: u64,
-    /// Evicted items that nobody had fetched.
-    pub evicted_unfetched: u64,
-    /// Evicted items fetched within the last minute or so before.
-    pub evicted_active: u64,
-    /// Expired items taken back that nobody had fetched.
-    pub expired_unfetched: u64,
-    /// Dead items whose memory was taken back to make room for a new one.
-    pub reclaimed: u64,
-    /// Dead items taken back by the background sweep.
-    pub crawler_reclaimed: u64,
-    /// Items the background sweep has looked at.
-    pub crawler_items_checked: u64,
-}
-
-/// One core's items, bounded by their memory limit.
+/// One core's items, bounded by the budget that all shards share.
 ///
-/// After every call `stats().bytes <= stats().limit_maxbytes`, except that after [`Shard::set_memory_limit`] values in
-/// the hands of readers may take longer to go. Not counted: the copy that a growing table or value is for a moment.
+/// What the shard takes of the budget never brings that above its limit, except for what tables take for a moment while
+/// they grow, and after the limit has come down.
 #[derive(Debug)]
 pub struct Shard {
     pub(super) config: ShardConfig,
     pub(super) items: Items,
+    pub(super) policy: Policy,
     pub(super) flushes: Flushes,
     /// Counters only; the gauges are read off when asked for.
     pub(super) counters: ShardStats,
     /// Writes so far: the age of items, and what CAS uniques are made of.
     pub(super) births: u64,
-    /// What was evicted lately, if somebody watches.
-    pub(super) eviction_log: Option<EvictionLog>,
-    /// What became of the items of each size class.
-    pub(super) class_counters: [ClassStats; CLASSES],
+    pub(super) emptying: Emptying,
+    /// Whether memory has run out once: room is made ahead of its need.
+    pub(super) is_full: bool,
+    /// Whether memory is being given back, for which items may be evicted even with `-M`.
+    pub(super) sheds: bool,
+    /// The segment whose access stamps are looked at next, and the region of the index that may shrink next.
+    pub(super) aging: u32,
+    pub(super) shrink_at: usize,
+    pub(super) watches_evictions: bool,
+    pub(super) evicted: Vec<Eviction>,
+    pub(super) evicted_unseen: u64,
+    /// What of the budget is taken for the policy's tables.
+    charged_policy: usize,
 }
 
 impl Shard {
-    /// An empty shard.
-    pub fn new(config: ShardConfig) -> Self {
-        let items = Items::new(config.memory_limit);
-        Self {
+    /// An empty shard. Fails where the kernel gives no address space.
+    pub fn new(config: ShardConfig) -> io::Result<Self> {
+        let share = config.budget.limit() / usize::from(config.shards.max(1));
+        let items = Items::new(config.budget.clone(), share, config.huge_pages)?;
+        let policy = Policy::new(share);
+        let mut shard = Self {
             config,
             items,
+            policy,
             flushes: Flushes::default(),
             counters: ShardStats::default(),
             births: 0,
-            eviction_log: None,
-            class_counters: [ClassStats::default(); CLASSES],
-        }
+            emptying: Emptying { purpose: Purpose::Evict, kept: 0 },
+            is_full: false,
+            sheds: false,
+            aging: 0,
+            shrink_at: 0,
+            watches_evictions: false,
+            evicted: Vec::new(),
+            evicted_unseen: 0,
+            charged_policy: 0,
+        };
+        shard.settle_policy();
+        Ok(shard)
     }
 
     /// The index's hash of a key: keyed, so that no client can choose keys that collide.
+    #[inline]
     pub fn hash(&self, key: Key<'_>) -> KeyHash {
         let mut hasher = SipHasher13::new_with_keys(self.config.hash_seed[0], self.config.hash_seed[1]);
         hasher.write(key.as_bytes());
@@ -113,26 +86,86 @@ impl Shard {
         self.items.look_ahead(hashes);
     }
 
-    /// Looks an item up, which counts as a use.
-    pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
-        match self.find_live(key, hash, now) {
-            Ok(id) => {
-                self.mark_fetched(id, now);
-                Lookup::Hit(self.view(id, now))
-            }
-            Err(absent) => absent,
+    /// Where memory for large values comes from while they arrive on this core.
+    pub const fn large_memory(&mut self) -> &mut LargeMemory {
+        &mut self.items.large_memory
+    }
+
+    /// Values longer than this live in memory of their own.
+    pub fn inline_value_len_max(&self) -> usize {
+        self.items.inline_value_len_max()
+    }
+
+    /// Looks for an item. That is no use of it; one that is dead is taken back.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Search {
+        self.flushes.carry_out_due(self.births, now);
+        let Some(place) = self.items.find(key, hash) else { return Search::Miss };
+        let death = match self.life(place, now) {
+            Life::Live => return Search::Hit(Found { place, hash }),
+            Life::Expired => Search::Expired,
+            Life::Flushed => Search::Flushed,
+        };
+        self.bury(place, hash, Death::ByRequest, now);
+        death
+    }
+
+    /// The item that was found.
+    #[inline]
+    pub fn item(&self, found: Found, now: Now) -> Item<'_> {
+        let item = self.items.view(found.place);
+        let header = item.header();
+        let size = self.items.size(item);
+        Item {
+            value: self.value(item),
+            flags: item.flags(),
+            cas: self.cas(found.place),
+            deadline: item.deadline(),
+            marks: header.marks(),
+            fetched: header.is_fetched(),
+            idle_s: header.idle_s(now),
+            class: class_of(size),
+            size,
         }
     }
 
-    /// Looks an item up and gives it a new deadline, which the returned item has already. The CAS unique stays.
-    pub fn get_and_touch(&mut self, key: Key<'_>, hash: KeyHash, deadline: Deadline, now: Now) -> Lookup<'_> {
-        match self.find_live(key, hash, now) {
-            Ok(id) => {
-                self.mark_fetched(id, now);
-                self.items.get_mut(id).deadline = deadline;
-                Lookup::Hit(self.view(id, now))
+    /// Counts a use of an item: for eviction, for `fetched`, and as its last access.
+    #[inline]
+    pub fn mark_used(&mut self, found: Found, now: Now) {
+        let item = self.items.view(found.place);
+        let (header, size) = (item.header(), self.items.size(item));
+        let used = header.as_used(now);
+        if used != header {
+            self.items.set_header(found.place, used);
+        }
+        self.items.classes.of_size(size).get_hits += 1;
+    }
+
+    /// Looks an item up, which counts as a use.
+    #[inline]
+    pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
+        match self.find(key, hash, now) {
+            Search::Hit(found) => {
+                self.mark_used(found, now);
+                Lookup::Hit(self.item(found, now))
             }
-            Err(absent) => absent,
+            absent => absent.into(),
+        }
+    }
+
+    /// Looks an item up and gives it a new deadline, which the returned item has already. The CAS unique stays. Without
+    /// memory for a deadline where there was none (`-M`) the item stays as it is, and this is a miss: a client must not
+    /// believe that it expires.
+    pub fn get_and_touch(&mut self, key: Key<'_>, hash: KeyHash, deadline: Deadline, now: Now) -> Lookup<'_> {
+        match self.find(key, hash, now) {
+            Search::Hit(found) => {
+                self.mark_used(found, now);
+                match self.set_deadline(found, deadline, now) {
+                    Ok(found) => Lookup::Hit(self.item(found, now)),
+                    Err(OutOfMemory) => Lookup::Miss,
+                }
+            }
+            absent => absent.into(),
         }
     }
 
@@ -141,114 +174,25 @@ impl Shard {
         matches!(self.get_and_touch(key, hash, deadline, now), Lookup::Hit(_))
     }
 
-    /// Stores a value as the request says; makes room if there is none.
-    pub fn store(&mut self, request: StoreRequest<'_>, now: Now) -> StoreOutcome {
-        let StoreRequest { key, hash, flags, deadline, cas, key_is_binary, .. } = request;
-        let found = self.find_live(key, hash, now).ok();
-        let (mode, compare) = match request.mode {
-            StoreMode::Cas(wanted) => (StoreMode::Replace, Some(wanted)),
-            mode => (mode, request.compare),
-        };
-        let is_overwrite = matches!(mode, StoreMode::Set | StoreMode::Replace);
-        let mut is_older = false;
-        if let (Some(wanted), Some(id)) = (compare, found)
-            && mode != StoreMode::Add
-            && !self.is_version(id, wanted)
-        {
-            is_older = is_overwrite && request.stale_if_older && wanted < self.items.get(id).cas;
-            if !is_older {
-                return StoreOutcome::Exists;
-            }
-        }
-        let new_marks = Marks { stale: false, won: false, key_is_binary };
-        let written = match (mode, found) {
-            (StoreMode::Add, Some(id)) => {
-                self.items.get_mut(id).visited = true;
-                return StoreOutcome::NotStored;
-            }
-            (StoreMode::Set | StoreMode::Replace, None) if compare.is_some() => return StoreOutcome::NotFound,
-            (StoreMode::Append | StoreMode::Prepend, None) => {
-                let Some(deadline) = request.vivify else { return StoreOutcome::NotStored };
-                self.insert(key, hash, flags, deadline, request.value, now)
-            }
-            (StoreMode::Replace | StoreMode::Cas(_), None) => return StoreOutcome::NotStored,
-            (StoreMode::Append, Some(id)) => self.join(id, End::Back, &request.value, now),
-            (StoreMode::Prepend, Some(id)) => self.join(id, End::Front, &request.value, now),
-            (StoreMode::Set | StoreMode::Replace | StoreMode::Cas(_), Some(id)) => {
-                self.replace(id, is_older, compare.is_none() && mode == StoreMode::Set, request, now)
-            }
-            (StoreMode::Set | StoreMode::Add, None) => self.insert(key, hash, flags, deadline, request.value, now),
-        };
-        match written {
-            Ok(id) => {
-                self.counters.total_items += 1;
-                let item = self.items.get_mut(id);
-                item.marks = match found {
-                    Some(_) if is_older => Marks { stale: true, won: item.marks.won, key_is_binary },
-                    Some(_) if !is_overwrite => Marks { key_is_binary: item.marks.key_is_binary, ..new_marks },
-                    _ => new_marks,
-                };
-                self.assign_cas(id, cas);
-                let item = self.items.get(id);
-                StoreOutcome::Stored { cas: item.cas, len: item.payload.value_bytes().len() }
-            }
-            Err(refusal) => refusal,
-        }
-    }
-
     /// A `set` announced a value that is too large: the old item under the key goes, as with any `set` that fails.
     pub fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash, now: Now) {
-        self.delete(key, hash, now);
+        if let Search::Hit(found) = self.find(key, hash, now) {
+            self.items.remove(found.place, hash);
+        }
     }
 
     /// Deletes an item; whether there was one.
     pub fn delete(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> bool {
-        self.find_live(key, hash, now).map(|id| self.items.remove(id)).is_ok()
+        let Search::Hit(found) = self.find(key, hash, now) else { return false };
+        self.remove(found);
+        true
     }
 
-    /// Adds to or subtracts from a decimal number. A number with fewer digits keeps the value's length and is padded
-    /// with blanks (PROTOCOL §3). Flags stay, and the deadline unless the request has one; the CAS unique is new.
-    pub fn arithmetic(&mut self, request: ArithmeticRequest<'_>, now: Now) -> ArithmeticOutcome {
-        let ArithmeticRequest { key, hash, .. } = request;
-        let Ok(id) = self.find_live(key, hash, now) else { return self.create_number(&request, now) };
-        if request.compare.is_some_and(|wanted| !self.is_version(id, wanted)) {
-            return ArithmeticOutcome::Exists;
-        }
-        let item = self.items.get_mut(id);
-        item.visited = true;
-        let Some(text) = item.payload.inline_value_mut() else { return ArithmeticOutcome::NonNumeric };
-        let Some(present) = parse_number(text) else { return ArithmeticOutcome::NonNumeric };
-        let number = match request.direction {
-            Arithmetic::Increment => present.wrapping_add(request.delta),
-            Arithmetic::Decrement => present.saturating_sub(request.delta),
-        };
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(number).as_bytes();
-        if digits.len() <= text.len() {
-            text[..digits.len()].copy_from_slice(digits);
-            text[digits.len()..].fill(b' ');
-            self.give_birth(id);
-        } else if self.overwrite(id, key, Incoming::Slice(digits), now).is_err() {
-            return ArithmeticOutcome::OutOfMemory;
-        }
-        self.assign_cas(id, request.cas);
-        let item = self.items.get_mut(id);
-        item.deadline = request.deadline.unwrap_or(item.deadline);
-        ArithmeticOutcome::Value { number, cas: item.cas, deadline: item.deadline }
-    }
-
-    /// The number did not exist: makes it, if that is asked for.
-    fn create_number(&mut self, request: &ArithmeticRequest<'_>, now: Now) -> ArithmeticOutcome {
-        let Some((number, deadline)) = request.create else { return ArithmeticOutcome::NotFound };
-        let mut digits = itoa::Buffer::new();
-        let value = Incoming::Slice(digits.format(number).as_bytes());
-        let Ok(id) = self.insert(request.key, request.hash, Flags(0), deadline, value, now) else {
-            return ArithmeticOutcome::OutOfMemory;
-        };
-        self.counters.total_items += 1;
-        self.items.get_mut(id).marks.key_is_binary = request.key_is_binary;
-        self.assign_cas(id, request.cas);
-        ArithmeticOutcome::Created { number, cas: self.items.get(id).cas, deadline }
+    /// Deletes an item that was found.
+    pub fn remove(&mut self, found: Found) {
+        let size = self.items.size(self.items.view(found.place));
+        self.items.classes.of_size(size).delete_hits += 1;
+        self.items.remove(found.place, found.hash);
     }
 
     /// Carries out a `flush_all`: what was written before its moment is dead, and its memory comes back bit by bit.
@@ -258,83 +202,143 @@ impl Shard {
         self.flushes.carry_out_due(self.births, now);
     }
 
-    /// Changes the memory limit and evicts down to it, also with `-M`.
-    pub fn set_memory_limit(&mut self, bytes: usize, now: Now) {
+    /// Tells the shard that the limit of the budget is another, and evicts down to its share of it, also with `-M`.
+    /// `false` if the limit is beyond what the shard has address space for.
+    pub fn set_memory_limit(&mut self, bytes: usize, now: Now) -> bool {
+        if bytes > self.items.address_space() {
+            return false;
+        }
         self.flushes.carry_out_due(self.births, now);
-        self.config.memory_limit = bytes;
-        self.shed(now);
+        self.config.budget.set_limit(bytes);
+        self.set_policy_capacity(bytes / usize::from(self.config.shards.max(1)));
+        self.is_full = false;
+        let excess = self.config.budget.excess();
+        if excess > 0 {
+            self.shed_to(self.items.share().saturating_sub(self.part_of(excess)), now);
+        }
+        true
     }
 
-    /// A bounded step of what happens without a request: takes dead items back and lets go of values whose readers
-    /// have gone. To be called at least every 100 ms.
-    pub fn tick(&mut self, now: Now) {
+    /// A bounded step of what happens without a request: takes dead items back, and gives memory back that is wanted
+    /// elsewhere. To be called at least every 100 ms; `true` if there is more to do, at once.
+    pub fn tick(&mut self, now: Now) -> bool {
         self.flushes.carry_out_due(self.births, now);
-        self.sweep_in_background(now);
-        self.shed(now);
+        let sweeps = self.sweep_in_background(now);
+        self.age_in_background(now);
+        self.shed(now) || sweeps
+    }
+
+    /// One bounded step of a walk through all items: calls `each` with the live ones of it. An item that is there
+    /// throughout the walk is met once. `None` at the end.
+    pub fn walk(&self, cursor: WalkCursor, now: Now, mut each: impl FnMut(Key<'_>, &Item<'_>)) -> Option<WalkCursor> {
+        self.items.slice(cursor.region, cursor.slice, |place| {
+            let Some(key) = Key::new(self.items.view(place).key()) else { return };
+            if self.life(place, now) == Life::Live {
+                each(key, &self.item(Found { place, hash: KeyHash(0) }, now));
+            }
+        });
+        let next = if cursor.slice + 1 < SLICES {
+            WalkCursor { slice: cursor.slice + 1, ..cursor }
+        } else {
+            WalkCursor { region: cursor.region + 1, slice: 0 }
+        };
+        (next.region < self.items.index.regions()).then_some(next)
+    }
+
+    /// Whether evicted items are kept for [`Shard::drain_evictions`], up to
+    /// [`EVICTIONS_KEPT_MAX`](crate::limits::EVICTIONS_KEPT_MAX) of them.
+    pub fn watch_evictions(&mut self, on: bool) {
+        self.watches_evictions = on;
+        if !on {
+            self.evicted = Vec::new();
+        }
+    }
+
+    /// Calls `each` with what was evicted since the last call. How many more were, for which there was no room.
+    pub fn drain_evictions(&mut self, mut each: impl FnMut(&Eviction)) -> u64 {
+        self.evicted.drain(..).for_each(|eviction| each(&eviction));
+        std::mem::take(&mut self.evicted_unseen)
     }
 
     /// The counters, with the gauges as they stand.
     pub fn stats(&self) -> ShardStats {
+        let shards = usize::from(self.config.shards.max(1));
+        let limit = self.config.budget.limit();
+        let remainder = if self.config.id.0 == 0 { limit % shards } else { 0 };
         ShardStats {
             curr_items: self.items.len() as u64,
             bytes: self.items.bytes() as u64,
-            limit_maxbytes: self.config.memory_limit as u64,
-            hash_bytes: self.items.index().bytes() as u64,
-            hash_power_level: u64::from(self.items.index().power_level()),
+            limit_maxbytes: (limit / shards + remainder) as u64,
+            hash_bytes: self.items.index.bytes() as u64,
+            hash_power_level: u64::from(self.items.index.power_level()),
             ..self.counters
         }
+    }
+
+    /// The size classes that hold items or have done something, by number.
+    pub fn class_stats(&self, now: Now) -> Vec<(u8, ClassStats)> {
+        let mut ages = [0; super::class::CLASSES + 1];
+        let oldest = [Queue::Probation, Queue::Main].into_iter().filter_map(|queue| self.items.segments.oldest(queue));
+        for segment in oldest {
+            let mut cursor = Cursor { segment, at: 0 };
+            while let Some(place) = self.items.next_live(&mut cursor) {
+                let item = self.items.view(place);
+                let age = &mut ages[usize::from(class_of(self.items.size(item)))];
+                *age = item.header().idle_s(now).max(*age);
+            }
+        }
+        let with_age =
+            |(class, stats): (u8, &ClassStats)| (class, ClassStats { age_s: ages[usize::from(class)], ..*stats });
+        self.items.classes.in_use().map(with_age).collect()
+    }
+
+    /// How many items there are of each size, in steps of 32 bytes. Looks at every item.
+    pub fn size_histogram(&self) -> Vec<(usize, u64)> {
+        let mut histogram = std::collections::BTreeMap::new();
+        for segment in 0..self.items.segments.count() {
+            let mut cursor = Cursor { segment, at: 0 };
+            while let Some(place) = self.items.next_live(&mut cursor) {
+                *histogram.entry(self.items.size(self.items.view(place)).next_multiple_of(32)).or_insert(0) += 1;
+            }
+        }
+        histogram.into_iter().collect()
     }
 
     /// Sets the counters to 0. Gauges stay.
     pub fn reset_stats(&mut self) {
         self.counters = ShardStats::default();
-        self.class_counters = [ClassStats::default(); CLASSES];
+        self.items.classes.reset();
     }
 
-    /// Asserts what always holds: index, slots and queue have the same items, every item is found under its key, and
-    /// the bytes add up. Looks at every item: for tests.
+    /// What the shard has taken of the budget, in bytes.
+    pub fn memory_taken(&self) -> usize {
+        self.items.share() + self.charged_policy
+    }
+
+    /// Asserts what always holds: every item is found under its key, and all sums are the sums. Looks at every item:
+    /// for tests.
     pub fn verify(&self) {
-        self.items.verify();
+        self.items.verify(|key| self.hash(key));
     }
 
-    /// The live item under `key`. A dead one is taken back, and `Err` says of what it died.
-    pub(super) fn find_live(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Result<SlotId, Lookup<'static>> {
-        self.flushes.carry_out_due(self.births, now);
-        let id = self.items.find(key, hash).ok_or(Lookup::Miss)?;
-        match self.flushes.life(self.items.get(id), now) {
-            Life::Live => Ok(id),
-            Life::Expired => {
-                self.bury(id, now);
-                Err(Lookup::Expired)
-            }
-            Life::Flushed => {
-                self.bury(id, now);
-                Err(Lookup::Flushed)
-            }
+    pub(super) fn value<'a>(&'a self, item: ItemView<'a>) -> Value<'a> {
+        match item.large_number() {
+            Some(number) => Value::Shared(self.items.large.get(number).bytes()),
+            None => Value::Inline(item.stored_value()),
         }
     }
 
-    pub(super) fn mark_fetched(&mut self, id: SlotId, now: Now) {
-        let item = self.items.get_mut(id);
-        item.accessed_s = seconds(now);
-        item.fetched = true;
-        item.visited = true;
+    /// The hash of the item at a place.
+    pub(super) fn hash_at(&self, place: Place) -> KeyHash {
+        Key::new(self.items.view(place).key()).map_or(KeyHash(0), |key| self.hash(key))
     }
 
-    pub(super) fn view(&self, id: SlotId, now: Now) -> Item<'_> {
-        let item = self.items.get(id);
-        let size = item_size(&item.payload);
-        Item {
-            value: item.payload.value(),
-            flags: item.flags,
-            cas: item.cas,
-            deadline: item.deadline,
-            marks: item.marks,
-            fetched: item.fetched,
-            idle_s: seconds(now).saturating_sub(item.accessed_s),
-            class: classes::class_of(size),
-            size,
+    /// The version of the item at a place.
+    pub(super) fn cas(&self, place: Place) -> CasUnique {
+        if !self.config.cas {
+            return CasUnique(0);
         }
+        self.items.view(place).explicit_cas().unwrap_or_else(|| self.cas_of(self.items.birth(place)))
     }
 
     /// The version of an item born as the shard's `birth`-th.
@@ -342,152 +346,52 @@ impl Shard {
         if !self.config.cas {
             return CasUnique(0);
         }
-        CasUnique(u64::from(self.config.id.0) + 1 + (birth - 1) * u64::from(self.config.shards))
+        CasUnique(u64::from(self.config.id.0) + 1 + birth.saturating_sub(1) * u64::from(self.config.shards))
     }
 
     /// 0 is no item's version, also where all items show 0 (`-C`).
-    fn is_version(&self, id: SlotId, wanted: CasUnique) -> bool {
-        wanted.0 != 0 && self.items.get(id).cas == wanted
+    pub(super) fn is_version(&self, found: Found, wanted: CasUnique) -> bool {
+        wanted.0 != 0 && self.cas(found.place) == wanted
     }
 
-    /// Gives an item the version that the client chose for it, if it did.
-    pub(super) fn assign_cas(&mut self, id: SlotId, cas: Option<CasUnique>) {
-        if let (Some(cas), true) = (cas, self.config.cas) {
-            self.items.get_mut(id).cas = cas;
+    fn set_policy_capacity(&mut self, bytes: usize) {
+        self.policy.set_capacity(bytes);
+        self.settle_policy();
+    }
+
+    /// Makes what is taken of the budget for the policy's tables what they are.
+    pub(super) fn settle_policy(&mut self) {
+        let bytes = self.policy.bytes();
+        if bytes > self.charged_policy {
+            self.config.budget.take_anyway(bytes - self.charged_policy);
+        } else if bytes < self.charged_policy {
+            self.config.budget.give(self.charged_policy - bytes);
         }
+        self.charged_policy = bytes;
     }
 
-    pub(super) fn give_birth(&mut self, id: SlotId) {
-        self.births += 1;
-        let (birth, cas) = (self.births, self.cas_of(self.births));
-        let item = self.items.get_mut(id);
-        (item.birth, item.cas) = (birth, cas);
+    fn set_deadline(&mut self, found: Found, deadline: Deadline, now: Now) -> Result<Found, OutOfMemory> {
+        let size = self.items.size(self.items.view(found.place));
+        self.items.classes.of_size(size).touch_hits += 1;
+        let traits = super::item::Traits { deadline, ..self.items.view(found.place).traits() };
+        let birth = self.items.birth(found.place);
+        self.retrait(found, traits, birth, now)
     }
+}
 
-    fn insert(
-        &mut self,
-        key: Key<'_>,
-        hash: KeyHash,
-        flags: Flags,
-        deadline: Deadline,
-        value: Incoming<'_>,
-        now: Now,
-    ) -> Result<SlotId, StoreOutcome> {
-        self.check_value_len(value.len())?;
-        let charge = Payload::charge_for(key.as_bytes().len(), value.len());
-        self.check_charge(charge)?;
-        self.make_room(charge, Some(hash), now)?;
-        self.births += 1;
-        Ok(self.items.insert(StoredItem {
-            payload: Payload::new(key, value),
-            hash,
-            birth: self.births,
-            cas: self.cas_of(self.births),
-            flags,
-            deadline,
-            accessed_s: seconds(now),
-            newer: None,
-            older: None,
-            marks: Marks::default(),
-            visited: false,
-            fetched: false,
-        }))
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.config.budget.give(self.charged_policy);
     }
+}
 
-    /// Puts a new item in the place of an old one. An older version keeps the old one's deadline; only a plain `set`
-    /// takes the old item with it when it fails.
-    fn replace(
-        &mut self,
-        id: SlotId,
-        is_older: bool,
-        is_plain_set: bool,
-        request: StoreRequest<'_>,
-        now: Now,
-    ) -> Result<SlotId, StoreOutcome> {
-        let StoreRequest { key, hash, flags, deadline, value, .. } = request;
-        let deadline = if is_older { self.items.get(id).deadline } else { deadline };
-        let charge = Payload::charge_for(key.as_bytes().len(), value.len());
-        // The tables shrink only for an item that comes anew, and only a `set` may lose the old one by trying.
-        if is_plain_set && self.tables_are_in_the_way(charge) {
-            self.items.remove(id);
-            return self.insert(key, hash, flags, deadline, value, now);
+impl From<Search> for Lookup<'_> {
+    /// What was not found. A hit has an item, which has to be looked at.
+    fn from(search: Search) -> Self {
+        match search {
+            Search::Hit(_) | Search::Miss => Self::Miss,
+            Search::Expired => Self::Expired,
+            Search::Flushed => Self::Flushed,
         }
-        match self.overwrite(id, key, value, now) {
-            Ok(()) => {
-                let item = self.items.get_mut(id);
-                (item.flags, item.deadline) = (flags, deadline);
-                (item.accessed_s, item.fetched) = (seconds(now), false);
-                Ok(id)
-            }
-            Err(refusal) => {
-                // The client believes the old value replaced.
-                if is_plain_set {
-                    self.items.remove(id);
-                }
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Gives an item a new value, and the place of a new one in the eviction queue. Without room the old value stays.
-    pub(super) fn overwrite(
-        &mut self,
-        id: SlotId,
-        key: Key<'_>,
-        value: Incoming<'_>,
-        now: Now,
-    ) -> Result<(), StoreOutcome> {
-        self.check_value_len(value.len())?;
-        let item = self.items.get_mut(id);
-        match item.payload.inline_value_mut() {
-            Some(present) if present.len() == value.len() => present.copy_from_slice(value.as_slice()),
-            _ => self.change_payload(id, Payload::charge_for(key.as_bytes().len(), value.len()), now, |old| {
-                (Payload::new(key, value), Some(old))
-            })?,
-        }
-        self.items.renew(id);
-        self.give_birth(id);
-        Ok(())
-    }
-
-    /// `append` and `prepend`. Without room the old value stays.
-    fn join(&mut self, id: SlotId, end: End, extra: &Incoming<'_>, now: Now) -> Result<SlotId, StoreOutcome> {
-        let value_len_max = self.config.item_size_max;
-        let present = &self.items.get(id).payload;
-        self.check_value_len(present.value_bytes().len() + extra.len())?;
-        let charge = present.joined_charge(end, extra.len(), value_len_max);
-        self.change_payload(id, charge, now, |old| old.join(end, extra.as_slice(), value_len_max))?;
-        self.items.get_mut(id).visited = true;
-        self.give_birth(id);
-        Ok(id)
-    }
-
-    /// Changes an item's bytes to ones that are charged `charge`. `change` gives the new bytes and what is left of
-    /// the old ones.
-    pub(super) fn change_payload(
-        &mut self,
-        id: SlotId,
-        charge: usize,
-        now: Now,
-        change: impl FnOnce(Payload) -> (Payload, Option<Payload>),
-    ) -> Result<(), StoreOutcome> {
-        self.check_charge(charge)?;
-        let old = self.items.take(id);
-        // What a reader holds stays charged beside the new value.
-        let old_charge = if old.is_held() { old.charge() } else { 0 };
-        if let Err(refusal) = self.make_room(charge + old_charge, None, now) {
-            self.items.put(id, old);
-            return Err(refusal);
-        }
-        let (new, left_over) = change(old);
-        self.items.put(id, new);
-        if let Some(old) = left_over {
-            self.items.discard(old);
-        }
-        Ok(())
-    }
-
-    const fn check_value_len(&self, value_len: usize) -> Result<(), StoreOutcome> {
-        if value_len > self.config.item_size_max { Err(StoreOutcome::TooLarge) } else { Ok(()) }
     }
 }

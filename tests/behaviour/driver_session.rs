@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringcached::auth::Users;
+use ringcached::memory::Budget;
 use ringcached::protocol::Dialect;
 
 use crate::cluster::{Client, Cluster, config};
@@ -38,7 +39,7 @@ impl Session {
                 "-o" => config.admin.track_sizes = options.next() == Some(&"track_sizes"),
                 "-m" => {
                     let size = options.next().expect("-m in MiB").parse::<usize>().expect("a number");
-                    config.shard.memory_limit = size << 20;
+                    config.shard.budget = Arc::new(Budget::new(size << 20));
                 }
                 "-I" => {
                     let size = options.next().and_then(|size| size.strip_suffix('m')).expect("-I in m");

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringcached::engine::{Access, Address, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::memory::Budget;
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
 use ringcached::session::letter::{ConnectionId, Letter};
@@ -42,10 +43,11 @@ pub(crate) fn config() -> EngineConfig {
         shard: ShardConfig {
             id: ShardId(0),
             shards: 1,
-            memory_limit: 64 << 20,
+            budget: Arc::new(Budget::new(64 << 20)),
             item_size_max: 1 << 20,
             evict: true,
             cas: true,
+            huge_pages: false,
             hash_seed: [7, 11],
         },
         requests_per_turn: 512,
@@ -83,15 +85,16 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster of `cores` engines, each with its share of the memory in `config`.
+    /// A cluster of `cores` engines, each which share as much memory as `config` says.
     pub(crate) fn new(cores: u16, config: &EngineConfig) -> Self {
         let now = Now { monotonic_ms: 10_000, unix_ms: 1_800_000_000_000 };
+        let budget = Arc::new(Budget::new(config.shard.budget.limit()));
         let engine = |id| {
             let mut config = config.clone();
             config.shard.id = ShardId(id);
             config.shard.shards = cores;
-            config.shard.memory_limit /= usize::from(cores);
-            Engine::new(config, now)
+            config.shard.budget = Arc::clone(&budget);
+            Engine::new(config, now).unwrap()
         };
         Self {
             engines: (0..cores).map(engine).collect(),
