@@ -54,7 +54,7 @@ impl Client {
     fn receive(&mut self) -> Result<(u16, Vec<Vec<u8>>), Failure> {
         let mut payloads: Vec<Vec<u8>> = Vec::new();
         loop {
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             let count = self.socket.recv(&mut buffer).map_err(|error| Failure::Wrong(format!("no answer: {error}")))?;
             let frame = Frame::parse(&buffer[..count]).filter(|_| count <= 1400 && buffer[6..8] == [0, 0]);
             let frame = frame.ok_or_else(|| Failure::Wrong(format!("a datagram of {count} bytes")))?;
@@ -168,8 +168,8 @@ fn limit(talk: &mut Talk<'_>) -> Result<(), Failure> {
 
 fn default_limit(talk: &mut Talk<'_>) -> Result<(), Failure> {
     let mut client = Client::new(talk);
-    client.ask(&set("a", &[b'x'; 60_000]), b"STORED\r\n")?;
-    let twice = [b"VALUE a 0 60000\r\n", &[b'x'; 60_000][..], b"\r\n"].concat();
+    client.ask(&set("a", &vec![b'x'; 60_000]), b"STORED\r\n")?;
+    let twice = [b"VALUE a 0 60000\r\n".as_slice(), &vec![b'x'; 60_000][..], b"\r\n"].concat();
     client.ask(b"get a b\r\n", &[&twice[..], b"END\r\n"].concat())?;
     for request in [b"get a a\r\n".to_vec(), [b"get".as_slice(), &b" a".repeat(20_000), b"\r\n"].concat()] {
         client.ask(&request, b"SERVER_ERROR reply too large for UDP\r\n")?;
