@@ -215,3 +215,54 @@ fn the_port_file_names_the_port_and_leaves_no_draft() {
     assert!(!draft, "the draft of the port file is still there");
     assert_eq!(status.code(), Some(0));
 }
+
+#[test]
+fn sighup_reads_the_password_file_again() {
+    let directory = common::scratch_directory();
+    let file = directory.join("users");
+    std::fs::write(&file, "ann:old\n").unwrap();
+    let server = Server::ringcached(&["-t", "2", "-Y", file.to_str().unwrap()]);
+    let attempt = |password: &str| {
+        let mut client = server.connect();
+        let token = format!("ann {password}");
+        client.send(format!("set x 0 0 {}\r\n{token}\r\n", token.len()).as_bytes());
+        String::from_utf8(client.read_through(b"\r\n")).unwrap()
+    };
+    assert_eq!(attempt("old"), "STORED\r\n");
+    let mut inside = server.connect();
+    inside.ask("set x 0 0 7\r\nann old\r\n", "STORED\r\n");
+    let reload = |text: &str, until: &dyn Fn() -> bool| {
+        std::fs::write(&file, text).unwrap();
+        server.signal(Signal::SIGHUP);
+        let asked = Instant::now();
+        while !until() {
+            assert!(asked.elapsed() < PATIENCE, "{}", server.stderr());
+        }
+    };
+    reload("ann:new\n", &|| attempt("new") == "STORED\r\n");
+    assert_eq!(attempt("old"), "CLIENT_ERROR authentication failure\r\n");
+    // A bad file changes nothing, and says so.
+    reload("ann\n", &|| server.stderr().contains("line 1 is no user:password"));
+    assert_eq!(attempt("new"), "STORED\r\n");
+    // Who is in stays in.
+    inside.ask("get a\r\n", "END\r\n");
+    drop(server);
+    drop(std::fs::remove_dir_all(directory));
+}
+
+#[test]
+fn a_bad_password_file_forbids_the_start() {
+    let directory = common::scratch_directory();
+    let file = directory.join("users");
+    for (text, complaint) in [(None, "No such file"), (Some("ann"), "line 1"), (Some(""), "no user")] {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let output = ringcached(&["-Y", file.to_str().unwrap()]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.starts_with("ringcached: ") && errors.contains(complaint), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    drop(std::fs::remove_dir_all(directory));
+}

@@ -330,6 +330,8 @@ impl Shard {
         let mut traits = item.traits();
         traits.uses = (traits.uses + 1).min(super::item::USES_MAX);
         traits.cas = request.cas.filter(|_| self.config.cas);
+        // A new value: neither stale, nor anybody's to fetch.
+        traits.marks = Marks { key_is_binary: traits.marks.key_is_binary, ..Default::default() };
         let place = if item.header().is_large() {
             self.join_large(found, request.key, end, extra, now).map_err(|OutOfMemory| self.out_of_memory(0))?
         } else {

@@ -20,7 +20,7 @@ pub(crate) fn request(line: &str) -> String {
     let (opcode, verb) = fields.opcode();
     let extras = fields.get("extras").map_or_else(|| request_extras(&fields, verb), str::to_owned);
     let header = format!("\\x80{}", byte(opcode));
-    packet(&header, &[0, 0], &fields, [&extras, fields.or_empty("key"), fields.or_empty("value")])
+    packet(&header, [0, 0], &fields, [&extras, fields.or_empty("key"), fields.or_empty("value")])
 }
 
 /// The packet that a line of `b<` describes.
@@ -33,7 +33,7 @@ pub(crate) fn response(line: &str) -> String {
     let is_error = fields.get("key").is_none() && fields.get("value").is_none() && number.is_none();
     let value = if is_error { status.text() } else { number.as_deref().unwrap_or(fields.or_empty("value")) };
     let header = format!("\\x81{}", byte(opcode));
-    packet(&header, &status.code().to_be_bytes(), &fields, [&extras, fields.or_empty("key"), value])
+    packet(&header, status.code().to_be_bytes(), &fields, [&extras, fields.or_empty("key"), value])
 }
 
 fn request_extras(fields: &Fields<'_>, verb: Option<Verb>) -> String {
@@ -48,7 +48,7 @@ fn request_extras(fields: &Fields<'_>, verb: Option<Verb>) -> String {
 }
 
 /// A packet: magic and opcode, lengths, opaque, CAS unique and the parts (extras, key, value).
-fn packet(begin: &str, status: &[u8; 2], fields: &Fields<'_>, parts: [&str; 3]) -> String {
+fn packet(begin: &str, status: [u8; 2], fields: &Fields<'_>, parts: [&str; 3]) -> String {
     let [extras_len, key_len, value_len] = parts.map(len);
     let cas = match fields.get("cas") {
         Some(name) if name.starts_with('{') => name.replace('}', ":8}"),

@@ -88,7 +88,7 @@ fn has_bad_flag(request: &Request) -> bool {
     let is_repeated =
         flags.iter().enumerate().any(|(at, word)| flags[..at].iter().any(|other| first(other) == first(word)));
     let is_base64 = flags.iter().any(|word| word == "b");
-    is_repeated || !flags.iter().all(is_known) || (is_base64 && request.word(1).len() % 4 != 0)
+    is_repeated || !flags.iter().all(is_known) || (is_base64 && !request.word(1).len().is_multiple_of(4))
 }
 
 fn is_storage(request: &Request) -> bool {

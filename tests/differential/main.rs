@@ -190,23 +190,22 @@ fn report(
 ) -> String {
     let requests = sides.minimise(dialect, requests);
     let mut text = format!("seed {seed}, {dialect:?}: RINGCACHED_SEED={seed} plays it again\n");
-    let (index, expected, found) = match sides.differ(dialect, &requests) {
-        Some((index, expected, found)) => {
-            for request in &requests {
-                writeln!(text, "  > {request}").unwrap();
-            }
-            (index, expected, found)
+    let (index, expected, found) = if let Some((index, expected, found)) = sides.differ(dialect, &requests) {
+        for request in &requests {
+            writeln!(text, "  > {request}").unwrap();
         }
-        None => {
-            writeln!(text, "it did not differ a second time; the first time").unwrap();
-            let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
-            let around = |lines: &[String]| lines.iter().skip(same.saturating_sub(3)).take(7).cloned().collect();
-            (*index, around(expected), around(found))
-        }
+        (index, expected, found)
+    } else {
+        writeln!(text, "it did not differ a second time; the first time").unwrap();
+        let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
+        let around = |lines: &[String]| lines.iter().skip(same.saturating_sub(3)).take(7).cloned().collect();
+        (*index, around(expected), around(found))
     };
     for (name, lines) in [("memcached", expected), (sides.sides[index].name, found)] {
         writeln!(text, "{name}:").unwrap();
-        lines.iter().for_each(|line| writeln!(text, "  < {line}").unwrap());
+        for line in lines {
+            writeln!(text, "  < {line}").unwrap();
+        }
     }
     text
 }

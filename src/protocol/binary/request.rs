@@ -285,7 +285,9 @@ pub fn write_raw(tag: Tag, cas: u64, parts: [&[u8]; 3], out: &mut Vec<u8>) {
         cas,
     };
     header.write(out);
-    parts.into_iter().for_each(|part| out.extend_from_slice(part));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
 #[cfg(test)]

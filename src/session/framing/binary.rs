@@ -55,8 +55,8 @@ impl LargePacket {
         Key::new(&self.key)
     }
 
-    fn new(head: &Request<'_>) -> Box<Self> {
-        Box::new(Self {
+    fn new(head: &Request<'_>) -> Self {
+        Self {
             tag: head.tag,
             opcode: head.opcode,
             command: head.command,
@@ -64,7 +64,7 @@ impl LargePacket {
             value: Vec::new(),
             key: head.key.into(),
             missing: head.value_len,
-        })
+        }
     }
 }
 
@@ -148,7 +148,7 @@ impl PacketFraming {
             return self.skip(end, then, input);
         }
         if !is_auth && head.value_len > item_size_max {
-            return self.skip(end, AfterSkip::TooLarge(LargePacket::new(&head)), input);
+            return self.skip(end, AfterSkip::TooLarge(Box::new(LargePacket::new(&head))), input);
         }
         if let Some(value) = input.get(head.head_len..end) {
             return (end, Some(Frame::Packet(Packet::Whole { head, value })));
@@ -156,8 +156,7 @@ impl PacketFraming {
         if head.value_len < SHARED_VALUE_LEN_MIN || is_auth {
             return (0, None);
         }
-        let large = LargePacket::new(&head);
-        self.state = State::Value(large);
+        self.state = State::Value(Box::new(LargePacket::new(&head)));
         self.rest(head.head_len, input, item_size_max)
     }
 
