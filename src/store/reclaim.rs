@@ -371,6 +371,15 @@ impl Shard {
         usize::try_from(part).unwrap_or(usize::MAX)
     }
 
+    /// Gives back what tables took beyond the limit when they grew.
+    #[inline]
+    pub(super) fn shed_excess(&mut self, now: Now) {
+        let excess = self.config.budget.excess();
+        if excess > 0 && self.config.evict {
+            self.shed_to(self.items.share().saturating_sub(self.part_of(excess)), now);
+        }
+    }
+
     /// Gives memory back until the shard has no more than `goal`, if it can.
     pub(super) fn shed_to(&mut self, goal: usize, now: Now) {
         self.sheds = true;

@@ -32,6 +32,7 @@ impl Shard {
                 if self.items.is_half_full(place) {
                     self.reclaim_ahead(len, now);
                 }
+                self.shed_excess(now);
                 outcome
             }
             Err(outcome) => outcome,
