@@ -343,10 +343,9 @@ impl Framing {
 
     fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
-            State::Line => (0, None),
             State::Packets(packets) => packets.next(input, self.item_size_max),
-            // There is no first byte yet.
-            State::Start => (0, None),
+            // There is no first byte yet; lines have been looked at before.
+            State::Start | State::Line => (0, None),
             State::Locked(locked) => match locked.next(input) {
                 (_, Some(Frame::Close)) => self.close(input),
                 other => other,
