@@ -68,6 +68,22 @@ pub const WATCH_LEASE_MS: u64 = 5000;
 /// Prefixes of keys that are counted.
 pub const PREFIXES_MAX: usize = 65_536;
 
+/// Datagrams of a reply are at most this long, header included (PROTOCOL §8).
+pub const UDP_DATAGRAM_LEN_MAX: usize = 1400;
+/// The reply to one datagram, all its own datagrams together and without their headers (`-o udp_reply_max`).
+pub const UDP_REPLY_MAX: usize = 64 << 10;
+/// What `-o udp_reply_max` may be.
+pub const UDP_REPLY_MAX_RANGE: std::ops::RangeInclusive<usize> = 1392..=1 << 20;
+/// Datagrams that one core answers at a time; more wait in their buffers, and then in the kernel.
+pub const UDP_CONVERSATIONS_MAX: usize = 128;
+/// A datagram that is not answered within this many milliseconds never is.
+pub const UDP_CONVERSATION_MS_MAX: u64 = 2000;
+
+/// A TLS handshake must be over after this many milliseconds.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Plaintext that is encrypted for one connection at a time; the rest waits until that is sent.
+pub const TLS_OUTPUT_MAX: usize = 256 << 10;
+
 /// Keys whose items are brought near the CPU together before the first of them is looked up.
 pub const LOOK_AHEAD_KEYS: usize = 16;
 
@@ -101,6 +117,11 @@ const _: () = {
         MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
         "a window's letters fit what a connection may post"
     );
+    assert!(
+        UDP_REPLY_MAX_RANGE.end().div_ceil(UDP_DATAGRAM_LEN_MAX - 8) <= u16::MAX as usize,
+        "a total fits its field"
+    );
+    assert!(TLS_OUTPUT_MAX >= 16 << 10, "a record of TLS is whole");
     assert!(LINE_LEN_MAX <= u16::MAX as usize, "the flags of a meta line fit what a letter says of them");
     assert!(DUMP_LETTER_LEN + DUMP_BACKLOG_MAX <= 64 << 10 && DUMP_BACKLOG_MAX < OUTPUT_BACKLOG_MAX);
     assert!(KEY_LEN_MAX < LINE_LEN_MAX && KEY_LEN_MAX <= u8::MAX as usize, "a key's length fits a byte");

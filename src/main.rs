@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ringcached::auth::UserSource;
-use ringcached::config::{self, Config, Machine, Request};
-use ringcached::control::log;
-use ringcached::control::signals::{Signals, Stop, request_stop};
+use ringcached::config::{self, Config, Machine, Request, TlsOptions};
+use ringcached::control::signals::{Signals, Stop, request_read_again, request_stop};
 use ringcached::control::users::UserFile;
+use ringcached::control::{certificates, log};
 use ringcached::protocol::ShutdownMode;
-use ringcached::server::startup::{self, Started};
+use ringcached::server::startup::{self, StartError, Started};
+use ringcached::server::tls::TlsContexts;
 use ringcached::server::{self, Hooks, Server};
 
 /// The command line or the machine forbids to start.
@@ -26,6 +27,7 @@ const HOOKS: Hooks = Hooks {
         });
     },
     set_verbosity: log::set_verbosity,
+    refresh: request_read_again,
 };
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn refuse(error: &dyn Error) -> ExitCode {
 
 fn run(mut config: Config) -> Result<(), Box<dyn Error>> {
     let signals = Signals::block()?;
+    let tls = config.tls.as_ref().map(certificates::load).transpose().map_err(StartError::new)?;
     let users = config.password_file.clone().map(UserFile::open).transpose()?.map(Arc::new);
     let mut started = startup::start(&mut config)?;
     log::start(config.verbosity.into());
@@ -64,14 +67,31 @@ fn run(mut config: Config) -> Result<(), Box<dyn Error>> {
         tracing::info!("{notice}");
     }
     let source = users.clone().map(|users| users as Arc<dyn UserSource>);
-    let server = Server::start(&config, std::mem::take(&mut started.listeners), source, HOOKS)?;
+    let mut server = Server::start(&config, std::mem::take(&mut started.doors), source, tls, HOOKS)?;
     announce(&config, &started);
-    let stop = signals.wait(|| reload(users.as_deref()))?;
+    let stop = signals.wait(|| {
+        if let Some(options) = &config.tls {
+            server.refreshed(read_certificates(options));
+        }
+        if users.is_some() || config.tls.is_none() {
+            reload(users.as_deref());
+        }
+    })?;
     tracing::info!("stopping: {stop:?}");
     signals.end_at_once()?;
     server.stop()?;
     drop(started);
     Ok(())
+}
+
+/// Reads the files of TLS again. If one is not good, the former ones stay.
+fn read_certificates(options: &TlsOptions) -> Result<TlsContexts, String> {
+    let contexts = certificates::load(options);
+    match &contexts {
+        Ok(_) => tracing::info!("the certificate has been read again"),
+        Err(why) => tracing::error!("the former certificate stays: {why}"),
+    }
+    contexts
 }
 
 /// Says on standard output where the server listens, on which cores and with how much memory.

@@ -34,7 +34,7 @@ fn cpus(line: &str) -> Vec<Option<usize>> {
 fn defaults() {
     let config = config("");
     let addresses: Vec<_> =
-        config.listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect();
+        config.network.listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:11211"]);
     assert_eq!((config.memory_limit, config.item_size_max), (64 << 20, 1 << 20));
     assert_eq!((config.conn_limit, config.backlog, config.requests_per_turn), (1024, 1024, 512));
@@ -42,7 +42,7 @@ fn defaults() {
     assert!(!config.shutdown_enabled && !config.strict_order && !config.daemon);
     assert!(!config.detail_enabled && config.prefix_delimiter == b':' && !config.track_sizes && !config.debug_time);
     assert!(!config.core_dumps && !config.lock_memory);
-    assert_eq!((config.idle_timeout, config.verbosity, config.tcp_port), (None, 0, 11211));
+    assert_eq!((config.idle_timeout, config.verbosity, config.network.tcp_port), (None, 0, 11211));
     assert_eq!((config.user, config.pidfile, config.port_file), (None, None, None));
     assert_eq!(config.cores.len(), 6);
     assert_eq!(config.notices, Vec::<String>::new());
@@ -55,7 +55,7 @@ fn every_option_reaches_its_field() {
          -P /run/x.pid -r -vvvv -X -W -D / -o track_sizes --debug-time -o idle_timeout=60,pipeline_order=strict -o maxconns_fast -U 0",
     );
     let addresses: Vec<_> =
-        config.listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect();
+        config.network.listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.0.1:5", "10.0.0.2:6", "[::1]:5"]);
     assert_eq!((config.conn_limit, config.backlog, config.requests_per_turn), (20_000, 9, 20));
     assert_eq!((config.memory_limit, config.item_size_max, config.memory_per_core()), (1 << 30, 2 << 20, 256 << 20));
@@ -99,11 +99,11 @@ fn cores_and_cpus() {
 #[test]
 fn ports_and_addresses() {
     let ephemeral = config("-p -1 -l 127.0.0.1,127.0.0.1:9");
-    assert_eq!(ephemeral.tcp_port, -1);
-    let ports: Vec<_> = ephemeral.listen.iter().map(|listen| listen.addresses[0].port()).collect();
+    assert_eq!(ephemeral.network.tcp_port, -1);
+    let ports: Vec<_> = ephemeral.network.listen.iter().map(|listen| listen.addresses[0].port()).collect();
     assert_eq!(ports, [0, 9]);
     let twice = config("-l 127.0.0.1,127.0.0.1:11211");
-    assert_eq!(twice.listen.len(), 1);
+    assert_eq!(twice.network.listen.len(), 1);
     assert_eq!(twice.notices, ["-l: 127.0.0.1:11211 is listed twice; it is opened once"]);
 }
 
@@ -155,24 +155,60 @@ fn options_without_effect_leave_one_notice_each() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    for line in [
-        "-s /tmp/x",
-        "-a 700",
-        "-e /x",
-        "-Z",
-        "-N 2",
-        "-U 11211",
-        "-U -1",
-        "--unix-socket=/tmp/x",
-        "--enable-ssl",
-        "-o no_maxconns_fast",
-        "-o ext_path=/x:1G",
-        "-o ext_threads=1",
-        "-o ssl_chain_cert=/x",
-        "-o ssl_session_cache",
-        "-l proto[binary]:127.0.0.1",
+fn where_to_listen_is_decided_together() {
+    let shown = |line: &str| {
+        let network = config(line).network;
+        let addresses = |listen: &[ringcached::config::Listen]| -> Vec<String> {
+            listen.iter().flat_map(|listen| &listen.addresses).map(ToString::to_string).collect()
+        };
+        let unix = network.unix.map(|unix| (unix.path.display().to_string(), unix.mask));
+        (addresses(&network.listen).join(" "), addresses(&network.udp).join(" "), unix)
+    };
+    let socket = |mask| Some(("/tmp/x".to_owned(), mask));
+    for (line, tcp, udp, unix) in [
+        ("-U 0", "127.0.0.1:11211", "", None),
+        ("-U 5", "127.0.0.1:5", "127.0.0.1:5", None),
+        ("-U 5 -p 6 -l 127.0.0.1:7,127.0.0.1,[::1]", "127.0.0.1:7 127.0.0.1:6 [::1]:6", "127.0.0.1:5 [::1]:5", None),
+        ("-U 5 -p 0", "", "127.0.0.1:5", None),
+        ("-U -1 -p 6", "127.0.0.1:6", "127.0.0.1:0", None),
+        ("-s /tmp/x", "", "", socket(0o700)),
+        ("-s /tmp/x -a 0666", "", "", socket(0o666)),
+        ("-s /tmp/x -p 5", "127.0.0.1:5", "", socket(0o700)),
+        ("-s /tmp/x -l 127.0.0.2", "127.0.0.2:11211", "", socket(0o700)),
+        ("-s /tmp/x -p 0 -l 127.0.0.2", "", "", socket(0o700)),
+        ("-s /tmp/x -U 5", "", "127.0.0.1:5", socket(0o700)),
     ] {
+        assert_eq!(shown(line), (tcp.to_owned(), udp.to_owned(), unix), "{line}");
+    }
+    assert_eq!(config("-U 5 -o udp_reply_max=2000").udp_reply_max, 2000);
+    assert_eq!(config("-U 5").udp_reply_max, 65536);
+    assert_eq!(config("-U 5 -l 0.0.0.0").notices.len(), 1, "forged senders");
+    assert_eq!(config("-a 700 -o ssl_session_cache").notices.len(), 2, "without effect");
+}
+
+#[test]
+fn tls_is_made_from_what_was_given() {
+    use ringcached::config::{ClientCertificate, KeyFormat, Security};
+    let tls = |line: &str| config(line).tls.expect("TLS");
+    let least = tls("-Z -o ssl_chain_cert=/c");
+    assert_eq!((least.key.clone(), least.key_format, least.only_tls13), ("/c".into(), KeyFormat::Pem, false));
+    assert_eq!((least.client_certificate, least.session_cache), (ClientCertificate::Never, false));
+    let most = tls("-Z -o ssl_chain_cert=/c,ssl_key=/k,ssl_keyformat=DER,ssl_verify_mode=2,ssl_ca_cert=/a \
+                    -o ssl_ciphers=HIGH:ALL,ssl_session_cache,ssl_min_version=tlsv1.3,ssl_wbuf_size=16,ssl_kernel_tls");
+    assert_eq!((most.key, most.key_format, most.only_tls13), ("/k".into(), KeyFormat::Der, true));
+    assert_eq!((most.client_certificate, most.session_cache), (ClientCertificate::Required, true));
+    assert_eq!((most.ca_cert, most.ciphers), (Some("/a".into()), Some("HIGH:ALL".to_owned())));
+    let mixed = config("-Z -o ssl_chain_cert=/c -l notls:127.0.0.1:1,127.0.0.1:2 -U 5").network.listen;
+    assert_eq!(mixed[0].manner.security, Security::Plain);
+    assert_eq!(mixed[1].manner.security, Security::Tls(ClientCertificate::Never));
+    assert_eq!(config("-Z -o ssl_chain_cert=/c,ssl_min_version=tlsv1.0").notices.len(), 1);
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    for line in
+        ["-e /x", "-N 2", "-o no_maxconns_fast", "-o ext_path=/x:1G", "-o ext_threads=1", "-l proto[proxy]:127.0.0.1"]
+    {
         let complaint = read(line).expect_err(line);
         assert!(complaint.starts_with("ringcached: not supported yet: -"), "{line}: {complaint}");
         assert!(!complaint.contains('\n'), "{line}: {complaint}");
@@ -244,6 +280,21 @@ fn bad_values_name_their_option() {
         ("-p -2", "-p"),
         ("-p abc", "-p"),
         ("-p 0", "-p"),
+        ("-p 0 -l 127.0.0.1", "-p"),
+        ("-a 888", "-a"),
+        ("-a 1000", "-a"),
+        ("-s /tmp/x -a rwx", "-a"),
+        ("-Z", "-Z"),
+        ("-Z -o ssl_chain_cert=", "-o ssl_chain_cert"),
+        ("-Z -o ssl_chain_cert=/x,ssl_verify_mode=4", "-o ssl_verify_mode"),
+        ("-Z -o ssl_chain_cert=/x,ssl_verify_mode=1", "-o ssl_verify_mode"),
+        ("-Z -o ssl_chain_cert=/x,ssl_keyformat=ENGINE", "-o ssl_keyformat"),
+        ("-Z -o ssl_chain_cert=/x,ssl_min_version=sslv3", "-o ssl_min_version"),
+        ("-Z -o ssl_chain_cert=/x -U 5", "-U"),
+        ("-l btls:127.0.0.1", "-l btls:127.0.0.1"),
+        ("-Y /x -l proto[binary]:127.0.0.1", "-l proto[binary]:127.0.0.1"),
+        ("-o udp_reply_max=10", "-o udp_reply_max"),
+        ("-o udp_reply_max=x", "-o udp_reply_max"),
         ("-U 70000", "-U"),
         ("-U x", "-U"),
         ("-l fooble.invalid", "-l"),
@@ -292,7 +343,8 @@ fn settings_have_memcacheds_names_and_true_values() {
         slab_chunk_max lru_crawler lru_crawler_sleep lru_crawler_tocrawl tail_repair_time flush_enabled dump_enabled \
         hash_algorithm lru_maintainer_thread lru_segmented hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor \
         temp_lru temporary_ttl idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes \
-        inline_ascii_response num_napi_ids memory_file client_flags_size";
+        inline_ascii_response ssl_enabled ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert \
+        ssl_wbuf_size ssl_session_cache ssl_kernel_tls ssl_min_version num_napi_ids memory_file client_flags_size";
     assert_eq!(names, expected.split_whitespace().collect::<Vec<_>>());
     for (name, value) in [
         ("maxbytes", "134217728"),
@@ -323,12 +375,22 @@ fn the_help_page_lists_what_is_there() {
     let (code, page, errors) = run(&["-h"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert_eq!(run(&["--help"]).1, page);
-    for absent in ["unix-socket", "ext_path", "enable-ssl", "proxy_config", "udp", "slab-"] {
+    for absent in ["ext_path", "proxy_config", "slab-"] {
         assert!(!page.contains(absent), "{absent}");
     }
-    for present in
-        ["enable-sasl", "-p, --port", "-m, --memory-limit", "--cpus", "idle_timeout=", "pipeline_order=", "Examples:"]
-    {
+    for present in [
+        "enable-sasl",
+        "unix-socket",
+        "enable-ssl",
+        "udp-port",
+        "ssl_chain_cert=",
+        "-p, --port",
+        "-m, --memory-limit",
+        "--cpus",
+        "idle_timeout=",
+        "pipeline_order=",
+        "Examples:",
+    ] {
         assert!(page.contains(present), "{present}");
     }
     let width = page.lines().map(str::len).max();

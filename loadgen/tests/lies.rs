@@ -1,99 +1,13 @@
 //! The load generator against small servers, honest and lying.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod liar;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
-/// What a server does wrong, from its 500th get on.
-#[derive(Clone, Copy, PartialEq)]
-enum Lie {
-    None,
-    WrongByte,
-    WrongKey,
-    SwappedReplies,
-    ExtraReply,
-    ClosesMidway,
-    NeverAnswers,
-    ServerError,
-    ForgetsHalf,
-}
-
-const HONEST_GETS: u64 = 500;
-
-fn serve(lie: Lie) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let gets = Arc::new(AtomicU64::new(0));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let gets = Arc::clone(&gets);
-            thread::spawn(move || drop(converse(&stream.unwrap(), lie, &gets)));
-        }
-    });
-    address
-}
-
-/// One connection; ends with any error. Every connection has items of its own: a key not stored here gets its value
-/// from nowhere, so the tests use one connection.
-fn converse(stream: &TcpStream, lie: Lie, gets: &AtomicU64) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut input = BufReader::new(stream);
-    let mut output = stream;
-    let mut items: HashMap<String, Vec<u8>> = HashMap::new();
-    let mut held_back = None;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if input.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let words: Vec<_> = line.split_whitespace().collect();
-        if words[0] == "set" {
-            let mut value = vec![0; words[4].parse::<usize>().unwrap() + 2];
-            input.read_exact(&mut value)?;
-            items.insert(words[1].to_string(), value);
-            output.write_all(b"STORED\r\n")?;
-            continue;
-        }
-        let number = gets.fetch_add(1, Ordering::Relaxed);
-        let lies = number >= HONEST_GETS;
-        let mut reply = Vec::new();
-        for key in &words[1..] {
-            let Some(value) = items.get(*key) else { continue };
-            if lie == Lie::ForgetsHalf && number.is_multiple_of(2) {
-                continue;
-            }
-            let shown = if lies && lie == Lie::WrongKey { "wrong" } else { key };
-            reply.extend_from_slice(format!("VALUE {shown} 0 {}\r\n", value.len() - 2).as_bytes());
-            reply.extend_from_slice(value);
-        }
-        reply.extend_from_slice(b"END\r\n");
-        match lie {
-            Lie::WrongByte if lies => reply[40] ^= 0x20,
-            Lie::ExtraReply if number == HONEST_GETS => reply.extend_from_slice(b"END\r\n"),
-            Lie::ServerError if lies => reply = b"SERVER_ERROR out of memory\r\n".to_vec(),
-            Lie::ClosesMidway if lies => {
-                output.write_all(&reply[..reply.len() / 2])?;
-                return Ok(());
-            }
-            Lie::NeverAnswers if lies => return input.read_to_end(&mut reply).map(drop),
-            Lie::SwappedReplies if number == HONEST_GETS => {
-                held_back = Some(reply);
-                continue;
-            }
-            _ => {}
-        }
-        output.write_all(&reply)?;
-        if let Some(reply) = held_back.take() {
-            output.write_all(&reply)?;
-        }
-    }
-}
+use liar::{Lie, PAUSE, serve};
 
 fn loadgen(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().unwrap()
@@ -102,7 +16,10 @@ fn loadgen(arguments: &[&str]) -> Output {
 fn run_against(lie: Lie, more: &[&str]) -> (i32, String) {
     let address = serve(lie);
     let mut arguments = vec!["--server", &address, "--connections", "1", "--pipeline", "8", "--keys", "300"];
-    arguments.extend(["--warmup", "0s", "--duration", "700ms", "--get-ratio", "0.8"]);
+    arguments.extend(["--warmup", "0s", "--duration", "700ms", "--progress", "0"]);
+    if !more.contains(&"--get-ratio") {
+        arguments.extend(["--get-ratio", "0.8"]);
+    }
     arguments.extend(more);
     let output = loadgen(&arguments);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -142,7 +59,7 @@ fn a_server_error_is_counted_not_blamed() {
     let (code, text) = run_against(Lie::ServerError, &["--json"]);
     assert_eq!(code, 0, "{text}");
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert!(report["server_errors"].as_u64().unwrap() > 0, "{text}");
+    assert!(report["errors"]["refused"].as_u64().unwrap() > 0, "{text}");
 }
 
 #[test]
@@ -173,7 +90,87 @@ fn a_connection_closed_midway_is_caught() {
 
 #[test]
 fn replies_that_never_come_are_caught() {
-    expect_caught(Lie::NeverAnswers, "replies did not come in time");
+    let (code, text) = run_against(Lie::NeverAnswers, &["--timeout", "1s"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("did not come in time") || text.contains("said nothing for 1s"), "{text}");
+}
+
+#[test]
+fn a_reply_too_few_is_caught() {
+    // The next one is taken for it, and is another key's; or nothing comes any more.
+    expect_caught(Lie::LosesOne, "first error");
+}
+
+#[test]
+fn the_value_of_another_key_is_caught() {
+    expect_caught(Lie::OtherValue, "differs at byte");
+}
+
+#[test]
+fn a_value_too_short_is_caught() {
+    expect_caught(Lie::Truncates, "10 bytes long, not 100");
+}
+
+#[test]
+fn nonsense_is_caught() {
+    expect_caught(Lie::Nonsense, "HTTP/1.1 400 Bad Request");
+}
+
+#[test]
+fn an_error_to_a_right_request_is_caught() {
+    expect_caught(Lie::ClientError, "CLIENT_ERROR bad command line format");
+}
+
+#[test]
+fn an_open_loop_hides_no_pause() {
+    let more = ["--rate", "2000", "--get-ratio", "1", "--duration", "1s", "--json"];
+    let (code, text) = run_against(Lie::Pauses, &more);
+    assert_eq!(code, 0, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let count = |name: &str| report[name].as_u64().unwrap();
+    // Whatever the server did, exactly so many requests were due.
+    assert_eq!(count("requests") + count("unsent"), 2000, "{text}");
+    // All that were due in the first half of the pause waited for the rest of it: 400 of the 2000.
+    let half_us = PAUSE.as_secs_f64() * 1e6 / 2.0;
+    let curve = report["latency"]["curve"].as_array().unwrap();
+    let late = curve.iter().find(|point| point[0].as_f64().unwrap() >= 82.0).unwrap()[1].as_f64().unwrap();
+    assert!(late >= half_us, "{late} us at 82 %");
+    assert!(report["latency"]["max_us"].as_f64().unwrap() >= half_us * 1.9, "{text}");
+}
+
+#[test]
+fn so_many_requests_are_so_many() {
+    let (code, text) = run_against(Lie::None, &["--requests", "3000", "--duration", "1h", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["requests"], 3000);
+}
+
+#[test]
+fn cache_aside_stores_what_it_misses() {
+    let more = ["--fill-on-miss", "--get-ratio", "1", "--requests", "5000", "--duration", "1h", "--json"];
+    let (code, text) = run_against(Lie::None, &more);
+    assert_eq!(code, 0, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (hits, misses) = (report["hits"].as_u64().unwrap(), report["misses"].as_u64().unwrap());
+    assert_eq!(hits + misses, 5000);
+    // Of 300 keys each is missed at least once; a few more often while its value is on the way.
+    assert!((250..3000).contains(&misses), "{misses}");
+    assert_eq!(report["operations"]["fill"]["requests"], misses);
+    assert!(report["hit_ratio"].as_f64().unwrap() > 0.4);
+}
+
+#[test]
+fn loading_and_checking_tell_what_is_there() {
+    let more = ["--load", "5k", "--check", "1000", "--json"];
+    let (code, text) = run_against(Lie::None, &more);
+    assert_eq!(code, 0, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["load"]["items"], &report["check"]["found"]), (&5000.into(), &1000.into()));
+    let (code, text) = run_against(Lie::ForgetsHalf, &more);
+    assert_eq!(code, 1, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["check"]["missing"], 500);
 }
 
 #[test]
@@ -193,10 +190,9 @@ fn an_interrupt_ends_the_run_with_its_report() {
         "200ms",
     ]);
     let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A line of progress: by now it measures.
-    let mut line = String::new();
-    BufReader::new(run.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("requests/s"), "{line}");
+    // Such a line of progress comes when it measures; before, the keys are stored.
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("requests/s")));
     let id = i32::try_from(run.id()).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGINT).unwrap();
     let output = run.wait_with_output().unwrap();
@@ -207,11 +203,12 @@ fn an_interrupt_ends_the_run_with_its_report() {
 #[test]
 fn what_cannot_run_says_why_in_one_line() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 7] = [
         &["--server", &closed],
         &["--server", "/nowhere/there.sock"],
         &["--server", "no port"],
         &["--keys", "1000", "--key-size", "2"],
+        &["--preset", "nobody"],
         &["--cpus", "99999"],
         &["--server-pid", "4294967295"],
     ];

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-/// The one group of buffers of a ring.
+/// The group of buffers that the bytes of connections land in.
 pub(crate) const GROUP: u16 = 0;
+/// The group that datagrams land in.
+pub(crate) const DATAGRAM_GROUP: u16 = 1;
 
 /// One buffer with bytes in it, taken out of the kernel's hands.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ impl Filled {
 /// Invariant: buffers the kernel may take + `Filled` values outstanding = `count`, and `available` is the former.
 pub(crate) struct Buffers {
     owner: u32,
+    group: u16,
     /// `count` entries, page aligned, read by the kernel up to the published tail.
     entries: NonNull<BufRingEntry>,
     /// `count` buffers of `buffer_len` bytes.
@@ -44,14 +47,16 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Maps the memory and hands all buffers to the kernel behind `submitter`. `count` is a power of two.
-    pub(crate) fn register(submitter: &Submitter<'_>, count: u16, buffer_len: u32) -> io::Result<Buffers> {
+    /// Maps the memory and hands all buffers to the kernel behind `submitter`. `count` is a power of two. Memory of the
+    /// connections' group is there at once, that of others when it is first used.
+    pub(crate) fn register(submitter: &Submitter<'_>, group: u16, count: u16, buffer_len: u32) -> io::Result<Buffers> {
         static OWNERS: AtomicU32 = AtomicU32::new(0);
 
         let entries_len = (usize::from(count) * size_of::<BufRingEntry>()).next_multiple_of(4096);
         let mapping_len = entries_len + usize::from(count) * buffer_len as usize;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        let populate = if group == GROUP { libc::MAP_POPULATE } else { 0 };
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | populate;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing that exists.
         let base = unsafe { libc::mmap(ptr::null_mut(), mapping_len, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {
@@ -62,6 +67,7 @@ impl Buffers {
         };
         let mut buffers = Buffers {
             owner: OWNERS.fetch_add(1, Ordering::Relaxed),
+            group,
             entries: base.cast(),
             // SAFETY: the mapping is `entries_len` plus the buffers long.
             memory: unsafe { base.add(entries_len) },
@@ -74,12 +80,16 @@ impl Buffers {
         };
         // SAFETY: the entries are zeroed, page aligned and mapped for as long as `buffers` lives, which Kernel makes
         // longer than any operation that could take a buffer.
-        unsafe { submitter.register_buf_ring_with_flags(base.as_ptr() as u64, count, GROUP, 0)? };
+        unsafe { submitter.register_buf_ring_with_flags(base.as_ptr() as u64, count, group, 0)? };
         for buffer in 0..count {
             buffers.put(buffer);
         }
         buffers.publish();
         Ok(buffers)
+    }
+
+    pub(crate) fn group(&self) -> u16 {
+        self.group
     }
 
     /// How many buffers the kernel has, counting those given back but not yet published.

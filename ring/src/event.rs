@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::buffers::Filled;
-use crate::ids::{ConnId, ListenerId};
+use crate::ids::{ConnId, DatagramSocketId, ListenerId};
 
 /// A piece of a reply.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ pub enum Event {
         /// Why.
         error: io::Error,
     },
+    /// A datagram came in. Look at it with [`Ring::datagram`](crate::Ring::datagram), then give its buffer back with
+    /// [`Ring::release_datagram`](crate::Ring::release_datagram).
+    Datagram(Datagram),
+    /// A datagram given to [`Ring::send_datagram`](crate::Ring::send_datagram) was not sent.
+    DatagramLost,
     /// Another thread rang the watched doorbell, once or several times.
     Doorbell,
     /// A connection given to [`Ring::close`](crate::Ring::close) is gone: its socket is closed and its slot free.
@@ -104,5 +109,21 @@ impl Received {
     #[expect(clippy::len_without_is_empty, reason = "it is never empty: the end is an event of its own")]
     pub fn len(&self) -> usize {
         self.filled.len()
+    }
+}
+
+/// A datagram in one of the ring's buffers. Nothing more comes in when all buffers are out: the kernel keeps what it has
+/// room for, and drops the rest.
+#[derive(Debug)]
+#[must_use = "the buffer is lost to the ring until it is released"]
+pub struct Datagram {
+    pub(crate) socket: DatagramSocketId,
+    pub(crate) filled: Filled,
+}
+
+impl Datagram {
+    /// Where it came in.
+    pub fn socket(&self) -> DatagramSocketId {
+        self.socket
     }
 }

@@ -35,6 +35,10 @@ impl ConnId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub(crate) u32);
 
+/// A datagram socket given to [`Ring::bind_datagrams`](crate::Ring::bind_datagrams).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DatagramSocketId(pub(crate) u32);
+
 /// Another thread's doorbell given to [`Ring::add_doorbell`](crate::Ring::add_doorbell).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DoorbellId(pub(crate) usize);
@@ -54,6 +58,10 @@ pub(crate) enum Op {
     /// A send that is over when the call that submitted it returns, and reports only when it was not whole.
     SoftSend,
     Doorbell,
+    /// Datagrams that come in.
+    ReceiveFrom,
+    /// A datagram on its way out; reports only when it was not sent.
+    SendTo,
 }
 
 /// A submission's `user_data`: operation (8 bits), generation (24), index (32).
@@ -67,8 +75,17 @@ impl Token {
     }
 
     pub(crate) fn op(self) -> Op {
-        const OPS: [Op; 7] =
-            [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell];
+        const OPS: [Op; 9] = [
+            Op::Ignored,
+            Op::Accept,
+            Op::AcceptPause,
+            Op::Receive,
+            Op::Send,
+            Op::SoftSend,
+            Op::Doorbell,
+            Op::ReceiveFrom,
+            Op::SendTo,
+        ];
         OPS.get((self.0 >> 56) as usize).copied().unwrap_or(Op::Ignored)
     }
 
@@ -88,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_token_brings_back_what_went_in() {
-        for op in [Op::Ignored, Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::Doorbell] {
+        let sockets = [Op::Accept, Op::AcceptPause, Op::Receive, Op::Send, Op::SoftSend, Op::ReceiveFrom, Op::SendTo];
+        for op in [Op::Ignored, Op::Doorbell].into_iter().chain(sockets) {
             for (index, generation) in [(0, 0), (u32::MAX, ConnId::GENERATION_MASK), (7, 9)] {
                 let id = ConnId::new(index, generation);
                 assert_eq!(id.token(op).op(), op);

@@ -4,6 +4,7 @@
 //! operation's last completion has been taken from the queue, and cannot be reached from outside meanwhile:
 //! - outgoing bytes move into `lent` and come out again with the completion;
 //! - buffers for incoming bytes belong to [`Buffers`], which lends out only what a completion has named;
+//! - datagrams on their way out move into `letters`; the header for those that come in is never changed;
 //! - the constants are written by nobody.
 //!
 //! `in_flight` counts the operations that may touch such memory. Dropping cancels them and waits; what will not end in
@@ -13,13 +14,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{self, ManuallyDrop};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use crate::buffers::{Buffers, Filled, GROUP};
+use crate::buffers::{Buffers, DATAGRAM_GROUP, Filled, GROUP};
+use crate::envelope::{Inbox, Letter};
 use crate::ids::{ConnId, Op, Token};
 use crate::options::Options;
 use crate::outgoing::Outgoing;
@@ -29,6 +32,10 @@ static ACCEPT_PAUSE: Timespec = Timespec::new().nsec(50_000_000);
 /// What ringing a doorbell adds to its count.
 static ONE: u64 = 1;
 const ENTER_GETEVENTS: u32 = 1;
+/// The largest datagram there is, 65507 bytes, with what the kernel writes before it.
+const DATAGRAM_BUFFER_LEN: u32 = (64 << 10) + 64;
+/// How much memory of datagrams that were sent is kept for the next ones.
+const LETTER_BUFFERS_MAX: usize = 64;
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
 /// Dropping waits at most this many times this long for cancelled operations to end.
 const DROP_ROUNDS: usize = 50;
@@ -50,6 +57,8 @@ pub(crate) enum Completion {
     AcceptPauseOver { listener: u32 },
     Receive { id: ConnId, filled: Option<Filled>, result: i32, more: bool },
     Doorbell { result: i32, more: bool },
+    Datagram { socket: u32, filled: Option<Filled>, result: i32, more: bool },
+    DatagramLost,
 }
 
 /// A send operation is over: how much of it went out, or the negative error number.
@@ -70,12 +79,19 @@ struct Lent {
 pub(crate) struct Kernel {
     uring: IoUring,
     buffers: ManuallyDrop<Buffers>,
+    /// Made with the first datagram socket.
+    datagram_buffers: Option<ManuallyDrop<Buffers>>,
+    inbox: ManuallyDrop<Inbox>,
     /// Entries that found the submission queue full even after submitting. First in, first out, like the queue.
     backlog: VecDeque<squeue::Entry>,
     /// By connection slot: at most one send each.
     lent: Vec<Option<Lent>>,
     /// Soft sends queued since the submission queue was last seen empty.
     soft: Vec<ConnId>,
+    /// Datagrams queued since then.
+    letters: Vec<Box<Letter>>,
+    /// Memory of datagrams that were sent, for the next ones.
+    sent_letters: Vec<Vec<u8>>,
     completions: Vec<Completion>,
     sends: Vec<SendOver>,
     in_flight: usize,
@@ -87,14 +103,18 @@ impl Kernel {
         builder.setup_cqsize(options.completion_entries).setup_clamp().setup_submit_all();
         builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun();
         let uring: IoUring = builder.build(options.entries)?;
-        let buffers = Buffers::register(&uring.submitter(), options.buffers, options.buffer_len)?;
+        let buffers = Buffers::register(&uring.submitter(), GROUP, options.buffers, options.buffer_len)?;
         uring.submitter().register_ring_fd()?;
         Ok(Kernel {
             uring,
             buffers: ManuallyDrop::new(buffers),
+            datagram_buffers: None,
+            inbox: ManuallyDrop::new(Inbox::new()),
             backlog: VecDeque::new(),
             lent: Vec::new(),
             soft: Vec::new(),
+            letters: Vec::new(),
+            sent_letters: Vec::new(),
             completions: Vec::new(),
             sends: Vec::new(),
             in_flight: 0,
@@ -109,8 +129,14 @@ impl Kernel {
         self.buffers.give_back(filled);
     }
 
-    pub(crate) fn accept(&mut self, listener: u32, fd: BorrowedFd<'_>) {
-        let accept = opcode::AcceptMulti::new(Fd(fd.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
+    /// Accepts connections until told otherwise, or only `once`.
+    pub(crate) fn accept(&mut self, listener: u32, fd: BorrowedFd<'_>, once: bool) {
+        let fd = Fd(fd.as_raw_fd());
+        let accept = if once {
+            opcode::Accept::new(fd, std::ptr::null_mut(), std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build()
+        } else {
+            opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build()
+        };
         self.in_flight += 1;
         // SAFETY: the operation takes no memory.
         unsafe { self.push(accept, Token::plain(Op::Accept, listener)) };
@@ -151,6 +177,47 @@ impl Kernel {
         unsafe { self.push(entry, id.token(op)) };
     }
 
+    /// Makes the memory that datagrams land in: `count` buffers, a power of two.
+    pub(crate) fn prepare_datagrams(&mut self, count: u16) -> io::Result<()> {
+        if self.datagram_buffers.is_none() {
+            let buffers = Buffers::register(&self.uring.submitter(), DATAGRAM_GROUP, count, DATAGRAM_BUFFER_LEN)?;
+            self.datagram_buffers = Some(ManuallyDrop::new(buffers));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn datagram_buffers(&mut self) -> Option<&mut Buffers> {
+        self.datagram_buffers.as_deref_mut()
+    }
+
+    /// Sender and contents of a datagram; nothing if it was cut off.
+    pub(crate) fn open_datagram<'a>(&'a self, filled: &'a Filled) -> Option<(SocketAddr, &'a [u8])> {
+        self.inbox.open(self.datagram_buffers.as_ref()?.bytes(filled))
+    }
+
+    pub(crate) fn receive_from(&mut self, socket: u32, fd: BorrowedFd<'_>) {
+        let receive = self.inbox.operation(fd, DATAGRAM_GROUP);
+        self.in_flight += 1;
+        // SAFETY: the kernel chooses the memory from `datagram_buffers`, and reads the header in `inbox`; both outlive
+        // all operations in flight.
+        unsafe { self.push(receive, Token::plain(Op::ReceiveFrom, socket)) };
+    }
+
+    /// Sends a datagram with the next call that submits, or loses it if the socket has no room.
+    pub(crate) fn send_to(&mut self, fd: BorrowedFd<'_>, mut letter: Box<Letter>) {
+        let entry = letter.operation(fd, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+        self.letters.push(letter);
+        self.in_flight += 1;
+        // SAFETY: the addresses are of the letter's heap memory; it stays in `letters` until it is known to have been
+        // executed (see `settle`).
+        unsafe { self.push(entry.flags(squeue::Flags::SKIP_SUCCESS), Token::plain(Op::SendTo, 0)) };
+    }
+
+    /// Memory of a datagram that was sent, for the next one.
+    pub(crate) fn take_letter_buffer(&mut self) -> Vec<u8> {
+        self.sent_letters.pop().unwrap_or_default()
+    }
+
     /// Asks for an end of the operation with this name; its last completion says when.
     pub(crate) fn cancel(&mut self, token: Token) {
         let cancel = opcode::AsyncCancel::new(token.0).build().flags(squeue::Flags::SKIP_SUCCESS);
@@ -181,6 +248,9 @@ impl Kernel {
     /// Submits all that is queued, runs the kernel's deferred work, waits if asked, and collects what completed.
     pub(crate) fn enter(&mut self, how: Enter) -> io::Result<()> {
         self.buffers.publish();
+        if let Some(buffers) = &mut self.datagram_buffers {
+            buffers.publish();
+        }
         while let Some(entry) = self.backlog.pop_front() {
             // SAFETY: `push` was promised that the entry's memory stays valid.
             if unsafe { self.try_push(&entry) }.is_err() {
@@ -263,7 +333,7 @@ impl Kernel {
             let token = Token(entry.user_data());
             let (result, more) = (entry.result(), cqueue::more(entry.flags()));
             let op = token.op();
-            if !more && matches!(op, Op::Accept | Op::Receive | Op::Send | Op::Doorbell) {
+            if !more && matches!(op, Op::Accept | Op::Receive | Op::Send | Op::Doorbell | Op::ReceiveFrom) {
                 self.in_flight -= 1;
             }
             match op {
@@ -294,6 +364,13 @@ impl Kernel {
                     }
                 }
                 Op::Doorbell => self.completions.push(Completion::Doorbell { result, more }),
+                Op::ReceiveFrom => {
+                    let buffer = cqueue::buffer_select(entry.flags());
+                    let filled = buffer.zip(self.datagram_buffers.as_mut());
+                    let filled = filled.map(|(buffer, buffers)| buffers.take(buffer, result));
+                    self.completions.push(Completion::Datagram { socket: token.index(), filled, result, more });
+                }
+                Op::SendTo => self.completions.push(Completion::DatagramLost),
             }
         }
     }
@@ -302,8 +379,14 @@ impl Kernel {
     /// once the queue is empty it is done with their memory; and those that did not go out whole have reported it, since
     /// the completion queue was drained to the end, overflow included.
     fn settle(&mut self) {
-        if self.soft.is_empty() || self.is_pending() {
+        if (self.soft.is_empty() && self.letters.is_empty()) || self.is_pending() {
             return;
+        }
+        for letter in self.letters.drain(..) {
+            self.in_flight -= 1;
+            if self.sent_letters.len() < LETTER_BUFFERS_MAX {
+                self.sent_letters.push(letter.into_bytes());
+            }
         }
         for id in self.soft.drain(..) {
             let Some(Lent { outgoing, expected, shortfall }) = self.lent[id.index()].take() else { continue };
@@ -343,11 +426,21 @@ impl Drop for Kernel {
         if self.in_flight > 0 || self.is_pending() {
             // The kernel may still use what it was lent: let it have it.
             mem::forget(mem::take(&mut self.lent));
+            mem::forget(mem::take(&mut self.letters));
             return;
         }
         // An error leaves the buffers registered until the ring goes, a moment later; no operation uses them.
-        let _ = self.uring.submitter().unregister_buf_ring(GROUP);
-        // SAFETY: nothing is in flight or queued, so the kernel does not touch the buffers again, nor does anything here.
-        unsafe { ManuallyDrop::drop(&mut self.buffers) };
+        let _ = self.uring.submitter().unregister_buf_ring(self.buffers.group());
+        // SAFETY: nothing is in flight or queued, so the kernel does not touch the buffers or the header again, nor does
+        // anything here.
+        unsafe {
+            ManuallyDrop::drop(&mut self.buffers);
+            ManuallyDrop::drop(&mut self.inbox);
+        }
+        if let Some(mut buffers) = self.datagram_buffers.take() {
+            let _ = self.uring.submitter().unregister_buf_ring(buffers.group());
+            // SAFETY: as above.
+            unsafe { ManuallyDrop::drop(&mut buffers) };
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The `io_uring` socket driver shared by ringcached and its load generator: stream sockets over one ring per thread.
+//! The `io_uring` socket driver shared by ringcached and its load generator: stream and datagram sockets over one ring per
+//! thread.
 //!
 //! A thread makes a [`Ring`], gives it listeners and sockets as plain file descriptors, and repeats one step: queue
 //! what it wants ([`Ring::read`], [`Ring::send`], ...), call [`Ring::turn`] once, and take every event with
@@ -11,11 +12,14 @@
 //! - `ids`: names of connections, listeners and doorbells, and how they travel through the kernel and back
 //! - `event`: what a turn can report, and what can be sent
 //! - `ring`: the rules between calls, events and turns; `slot`: what is known of one connection. No `unsafe` there
+//! - `datagrams`: the same rules for datagram sockets; `envelope`: addresses on datagrams
 //! - `kernel`: the submission and completion queues and the owner of all lent memory
 //! - `outgoing`: bytes on their way out; `buffers`: the ring of buffers that incoming bytes land in
 //! - `pool`: memory kept for the next send; `sys`: the system calls that have no ring operation
 
 mod buffers;
+mod datagrams;
+mod envelope;
 mod event;
 mod ids;
 mod kernel;
@@ -26,7 +30,7 @@ mod ring;
 mod slot;
 mod sys;
 
-pub use event::{Chunk, Event, Received, Wait};
-pub use ids::{ConnId, DoorbellId, ListenerId};
+pub use event::{Chunk, Datagram, Event, Received, Wait};
+pub use ids::{ConnId, DatagramSocketId, DoorbellId, ListenerId};
 pub use options::Options;
 pub use ring::Ring;

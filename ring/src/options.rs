@@ -13,18 +13,21 @@ pub struct Options {
     pub buffers: u16,
     /// The size of each of them in bytes.
     pub buffer_len: u32,
+    /// How many datagrams may wait to be looked at: a power of two up to 32768. Their memory, 64 KiB each, is taken
+    /// only by a ring that has datagram sockets, and only as it is used.
+    pub datagram_buffers: u16,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { entries: 1024, completion_entries: 16384, buffers: 512, buffer_len: 8192 }
+        Options { entries: 1024, completion_entries: 16384, buffers: 512, buffer_len: 8192, datagram_buffers: 64 }
     }
 }
 
 impl Options {
     pub(crate) fn check(&self) -> io::Result<()> {
         let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        if !self.buffers.is_power_of_two() {
+        if !self.buffers.is_power_of_two() || !self.datagram_buffers.is_power_of_two() {
             return refuse("the number of receive buffers must be a power of two");
         }
         if self.buffer_len == 0 || self.buffer_len > 1 << 30 {

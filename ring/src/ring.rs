@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::datagrams::DatagramSocket;
 use crate::event::{Chunk, Event, Received, Wait};
 use crate::ids::{ConnId, DoorbellId, ListenerId, Op, Token};
 use crate::kernel::{Completion, Enter, Kernel, SendOver};
@@ -49,7 +50,9 @@ use crate::sys;
 /// ```
 pub struct Ring {
     /// First, so that the kernel is done with all descriptors before they are closed.
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
+    pub(crate) options: Options,
+    pub(crate) datagram_sockets: Vec<DatagramSocket>,
     listeners: Vec<Listener>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -57,12 +60,14 @@ pub struct Ring {
     starved: VecDeque<ConnId>,
     doorbell: Option<OwnedFd>,
     doorbells: Vec<OwnedFd>,
-    events: VecDeque<Event>,
+    pub(crate) events: VecDeque<Event>,
     pool: Pool,
 }
 
 struct Listener {
     socket: OwnedFd,
+    /// Whether other rings accept from the same socket.
+    is_shared: bool,
     accepting: bool,
     stopped: bool,
 }
@@ -73,6 +78,8 @@ impl Ring {
         options.check()?;
         Ok(Ring {
             kernel: Kernel::new(options)?,
+            options: *options,
+            datagram_sockets: Vec::new(),
             listeners: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -88,9 +95,19 @@ impl Ring {
 
     /// Accepts connections on a listening socket from the next turn on.
     pub fn listen(&mut self, socket: OwnedFd) -> io::Result<ListenerId> {
+        self.listen_on(socket, false)
+    }
+
+    /// Like [`listen`](Ring::listen), for a socket that other rings listen on as well, by descriptors of their own. They
+    /// take turns: who has accepted goes to the end of the kernel's queue of those who wait.
+    pub fn listen_shared(&mut self, socket: OwnedFd) -> io::Result<ListenerId> {
+        self.listen_on(socket, true)
+    }
+
+    fn listen_on(&mut self, socket: OwnedFd, is_shared: bool) -> io::Result<ListenerId> {
         sys::set_blocking(socket.as_fd())?;
         let index = u32::try_from(self.listeners.len()).map_err(io::Error::other)?;
-        self.listeners.push(Listener { socket, accepting: false, stopped: false });
+        self.listeners.push(Listener { socket, is_shared, accepting: false, stopped: false });
         self.accept(index);
         Ok(ListenerId(index))
     }
@@ -298,6 +315,7 @@ impl Ring {
 
     fn step(&mut self, how: Enter) -> io::Result<usize> {
         let more_to_arm = self.feed_starved();
+        self.receive_datagrams();
         let how = if more_to_arm || !self.events.is_empty() { Enter::Poll } else { how };
         self.kernel.enter(how)?;
         let (mut sends, mut completions) = self.kernel.take_reports();
@@ -325,7 +343,7 @@ impl Ring {
             && !listener.accepting
         {
             listener.accepting = true;
-            self.kernel.accept(index, listener.socket.as_fd());
+            self.kernel.accept(index, listener.socket.as_fd(), listener.is_shared);
         }
     }
 
@@ -450,6 +468,10 @@ impl Ring {
                 }
                 self.events.push_back(Event::Doorbell);
             }
+            Completion::Datagram { socket, filled, result, more } => {
+                self.datagram_received(socket, filled, result, more);
+            }
+            Completion::DatagramLost => self.events.push_back(Event::DatagramLost),
         }
     }
 

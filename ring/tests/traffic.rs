@@ -25,7 +25,7 @@ fn many_connections_get_their_own_bytes_back() {
 
 #[test]
 fn many_senders_lose_nothing_to_four_small_buffers_and_a_tiny_queue() {
-    let options = Options { entries: 2, completion_entries: 4, buffers: 4, buffer_len: 64 };
+    let options = Options { entries: 2, completion_entries: 4, buffers: 4, buffer_len: 64, ..Options::default() };
     let mut ring = Ring::new(&options).unwrap();
     let address = listen(&mut ring);
     let peers: Vec<_> =

@@ -10,25 +10,27 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use nix::unistd::{Gid, Uid, User};
 
-use crate::limits::{ITEM_SIZE_MAX_RANGE, MEMORY_PER_CORE_MIN, REQUESTS_PER_TURN, SHARDS_MAX};
+use crate::limits::{ITEM_SIZE_MAX_RANGE, MEMORY_PER_CORE_MIN, REQUESTS_PER_TURN, SHARDS_MAX, UDP_REPLY_MAX};
 use crate::protocol::Dialect;
 use crate::terms::ShardId;
 
 mod address;
+mod network;
 mod options;
 mod settings;
 mod suboptions;
+mod tls;
 mod value;
 
-pub use address::Listen;
+pub use address::{ClientCertificate, Listen, Manner, Security};
+pub use network::{Network, UnixSocket};
+pub use tls::{KeyFormat, TlsOptions};
 pub use value::ConfigError;
 
 use options::Options;
 use suboptions::Extended;
 use value::{cpu_list, number, size};
 
-const PORT: u16 = 11211;
-const LISTEN: &str = "127.0.0.1";
 const CONN_LIMIT: usize = 1024;
 const BACKLOG: i32 = 1024;
 const MEMORY_MIB: usize = 64;
@@ -65,10 +67,12 @@ pub struct Account {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Config {
-    /// Addresses to listen on (`-l`, `-p`), never empty.
-    pub listen: Vec<Listen>,
-    /// `-p` as `stats settings` shows it; -1 until the free port is known.
-    pub tcp_port: i32,
+    /// Where to listen.
+    pub network: Network,
+    /// What TLS is made from (`-Z`); there if an address asks for it.
+    pub tls: Option<TlsOptions>,
+    /// Most bytes of a reply by UDP (`-o udp_reply_max`).
+    pub udp_reply_max: usize,
     /// Executors to start (`-t`, `--cpus`), numbered from 0, never empty.
     pub cores: Vec<Core>,
     /// Bytes for items, all cores together (`-m`).
@@ -212,13 +216,24 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
     for list in &options.extended {
         suboptions::parse(list, &mut extended, &mut notices)?;
     }
-    let (tcp_port, listen) = listen(options, &mut notices)?;
+    let (tls, security) = tls::tls(options, std::mem::take(&mut extended.tls), &mut notices)?;
+    let manner = Manner { security, dialect };
+    let network = network::network(options, &extended, manner, &mut notices)?;
+    let securities = network.listen.iter().map(|listen| (listen.name.as_str(), listen.manner.security));
+    tls::check_prefixes(securities, tls.as_ref())?;
+    if let (Some(_), Some(other)) =
+        (&password_file, network.listen.iter().find(|listen| listen.manner.dialect != dialect))
+    {
+        let complaint = "authentication is of one dialect: no other can be spoken beside it";
+        return Err(ConfigError::bad(format_args!("-l {}", other.name), complaint));
+    }
     let mebibytes = given("-m", options.memory.as_ref(), 1..=usize::MAX >> 20, MEMORY_MIB)?;
     let memory_limit = mebibytes << 20;
     let cores = cores(options, machine, memory_limit, &mut notices)?;
     Ok(Config {
-        listen,
-        tcp_port,
+        network,
+        tls,
+        udp_reply_max: extended.udp_reply_max.unwrap_or(UDP_REPLY_MAX),
         item_size_max: item_size_max(options, memory_limit)?,
         cores,
         memory_limit,
@@ -287,11 +302,6 @@ fn check_accepted(options: &Options, notices: &mut Vec<String>) -> Result<(), Co
         number("-n", text, 1..=i32::MAX)?;
         notices.push("-n: accepted without effect: there are no slabs".to_owned());
     }
-    if let Some(text) = &options.udp_port
-        && number("-U", text, -1..=i32::from(u16::MAX))? != 0
-    {
-        return Err(ConfigError::not_built("-U", "UDP"));
-    }
     Ok(())
 }
 
@@ -335,34 +345,6 @@ fn access(
         notices.push("-B auto: taken as ascii: -Y guards the text protocol, and there is no other then".to_owned());
     }
     Ok((Some(Dialect::Text), Some(absolute("-Y", &file)?)))
-}
-
-fn listen(options: &Options, notices: &mut Vec<String>) -> Result<(i32, Vec<Listen>), ConfigError> {
-    let tcp_port = given("-p", options.port.as_ref(), -1..=i32::from(u16::MAX), i32::from(PORT))?;
-    if tcp_port == 0 {
-        return Err(ConfigError::bad(
-            "-p",
-            "0 switches TCP off, and nothing else is there to listen on yet; -1 picks a free port",
-        ));
-    }
-    let port = u16::try_from(tcp_port).unwrap_or(0);
-    let lists =
-        if options.listen.is_empty() { vec![LISTEN] } else { options.listen.iter().map(String::as_str).collect() };
-    let mut listen: Vec<Listen> = Vec::new();
-    for name in lists.iter().flat_map(|list| list.split([',', ';'])) {
-        let mut new = address::parse(name, port, notices)?;
-        new.addresses.retain(|address| {
-            let is_known = address.port() != 0 && listen.iter().any(|known| known.addresses.contains(address));
-            if is_known {
-                notices.push(format!("-l: {address} is listed twice; it is opened once"));
-            }
-            !is_known
-        });
-        if !new.addresses.is_empty() {
-            listen.push(new);
-        }
-    }
-    Ok((tcp_port, listen))
 }
 
 fn cores(

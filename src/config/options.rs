@@ -20,12 +20,25 @@ use clap::{ArgAction, Parser};
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Options {
     #[arg(short = 'p', long = "port", value_name = "N", allow_hyphen_values = true, help_heading = NETWORK)]
-    #[arg(help = "TCP port; -1 picks a free one [default: 11211]")]
+    #[arg(help = "TCP port; -1 picks a free one, 0 is off [default: 11211, or that of -U]")]
     pub(super) port: Option<String>,
+
+    #[arg(short = 'U', long = "udp-port", value_name = "N", allow_hyphen_values = true, help_heading = NETWORK)]
+    #[arg(help = "UDP port, on all hosts of -l; -1 picks a free one, 0 is off [default: 0]")]
+    pub(super) udp_port: Option<String>,
+
+    #[arg(short = 's', long = "unix-socket", value_name = "FILE", help_heading = NETWORK)]
+    #[arg(help = "Socket in the file system to listen on; no TCP then, unless -p or -l asks for it")]
+    pub(super) unix_socket: Option<std::path::PathBuf>,
+
+    #[arg(short = 'a', long = "unix-mask", value_name = "MODE", allow_hyphen_values = true, help_heading = NETWORK)]
+    #[arg(help = "Who may use that socket: its access mode in octal [default: 700]")]
+    pub(super) unix_mask: Option<String>,
 
     #[arg(short = 'l', long = "listen", value_name = "ADDR,..", action = ArgAction::Append, help_heading = NETWORK)]
     #[arg(help = "Addresses to listen on: HOST, HOST:PORT, [V6]:PORT; may be repeated; 0.0.0.0 is every IPv4 \
-                  interface [default: 127.0.0.1, this machine only]")]
+                  interface; notls:, btls: or mtls: before it speaks without TLS, with it, or with client \
+                  certificates [default: 127.0.0.1, this machine only]")]
     pub(super) listen: Vec<String>,
 
     #[arg(short = 'c', long = "conn-limit", value_name = "N", allow_hyphen_values = true, help_heading = NETWORK)]
@@ -71,6 +84,10 @@ pub(super) struct Options {
     #[arg(short = 'R', long = "max-reqs-per-event", value_name = "N", allow_hyphen_values = true, help_heading = CORES)]
     #[arg(help = "Requests one connection may run before others get their turn [default: 512]")]
     pub(super) requests_per_turn: Option<String>,
+
+    #[arg(short = 'Z', long = "enable-ssl", help_heading = PROTOCOL)]
+    #[arg(help = "Speak TLS on TCP; needs -o ssl_chain_cert")]
+    pub(super) tls: bool,
 
     #[arg(short = 'A', long = "enable-shutdown", help_heading = PROTOCOL)]
     #[arg(help = "Allow clients the command shutdown")]
@@ -149,20 +166,12 @@ pub(super) struct Options {
     pub(super) slab_growth_factor: Option<String>,
     #[arg(short = 'n', long = "slab-min-size", hide = true, allow_hyphen_values = true)]
     pub(super) slab_min_size: Option<String>,
-    #[arg(short = 'U', long = "udp-port", hide = true, allow_hyphen_values = true)]
-    pub(super) udp_port: Option<String>,
 
-    #[arg(short = 's', long = "unix-socket", hide = true, allow_hyphen_values = true)]
-    pub(super) unix_socket: Option<String>,
-    #[arg(short = 'a', long = "unix-mask", hide = true, allow_hyphen_values = true)]
-    pub(super) unix_mask: Option<String>,
     /// Allows `debugtime`, by which a test moves the server's clock.
     #[arg(long = "debug-time", hide = true)]
     pub(super) debug_time: bool,
     #[arg(short = 'e', long = "memory-file", hide = true, allow_hyphen_values = true)]
     pub(super) memory_file: Option<String>,
-    #[arg(short = 'Z', long = "enable-ssl", hide = true)]
-    pub(super) tls: bool,
     #[arg(short = 'N', long = "napi_ids", hide = true, allow_hyphen_values = true)]
     pub(super) napi_ids: Option<String>,
 }
@@ -185,6 +194,17 @@ Usage: {usage}
         pipeline_order=owner|strict  What others may see of a pipeline before its replies: writes to
                                      different cores in any order, or in the order sent, which costs
                                      throughput [default: owner]
+        udp_reply_max=BYTES          Largest reply to one datagram, 1392 to 1048576 [default: 65536]
+        ssl_chain_cert=FILE          TLS: the server's certificate, then those above it, in PEM
+        ssl_key=FILE                 TLS: the private key [default: the file of ssl_chain_cert]
+        ssl_keyformat=PEM|DER        TLS: how the key is written [default: PEM]
+        ssl_verify_mode=0|1|2|3      TLS: ask clients for a certificate: 0 no, 1 and 3 yes, 2 they must
+                                     have one [default: 0]
+        ssl_ca_cert=FILE             TLS: what clients' certificates are checked against, in PEM
+        ssl_ciphers=NAME:..          TLS: cipher suites allowed with TLS 1.2, in OpenSSL's names
+        ssl_min_version=tlsv1.2|tlsv1.3
+                                     TLS: the oldest version spoken [default: tlsv1.2]
+        ssl_session_cache            TLS: resume sessions also of clients that take no tickets
         maxconns_fast                Refuse connections above -c at once; this is always so
         track_sizes                  Let stats sizes count all items by size
 
@@ -196,6 +216,8 @@ Examples:
   ringcached -m 4096 -c 20000 -l 0.0.0.0   4 GiB for all who reach this machine, without a password
   ringcached -l 0.0.0.0 -Y /etc/rc.users   For those who know a password of the file
   ringcached -m 1024 --cpus 2-5            1 GiB, a quarter of it on each of four CPUs
+  ringcached -s /run/ringcached/socket -a 770
+  ringcached -Z -o ssl_chain_cert=server.pem,ssl_key=server.key -l 0.0.0.0 -l notls:127.0.0.1:11210
   ringcached -d -u cache -P /run/ringcached/ringcached.pid
 
 Environment:
@@ -207,10 +229,7 @@ impl Options {
     /// The first option given for something that is not built yet, and what that is.
     pub(super) fn not_built(&self) -> Option<(&'static str, &'static str)> {
         [
-            (self.unix_socket.is_some(), "-s", "sockets in the file system"),
-            (self.unix_mask.is_some(), "-a", "sockets in the file system"),
             (self.memory_file.is_some(), "-e", "restarting with the items of a memory file"),
-            (self.tls, "-Z", "TLS"),
             (self.napi_ids.is_some(), "-N", "choosing cores by NAPI id"),
         ]
         .into_iter()

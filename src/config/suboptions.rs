@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::network::udp_reply_max;
+use super::tls::{KEY_FORMATS, MIN_VERSIONS, TlsSuboptions};
 use super::value::{ConfigError, number};
 
 /// What `-o` decided.
@@ -9,6 +11,8 @@ use super::value::{ConfigError, number};
 pub(super) struct Extended {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) strict_order: bool,
+    pub(super) udp_reply_max: Option<usize>,
+    pub(super) tls: TlsSuboptions,
     pub(super) track_sizes: bool,
 }
 
@@ -27,6 +31,8 @@ enum Takes {
     /// A decimal fraction of at least this.
     Fraction(f64),
     OneOf(&'static [&'static str]),
+    /// Any text but none.
+    Text,
     /// Never looked at, since the suboption is refused.
     Anything,
 }
@@ -59,6 +65,8 @@ pub(super) fn parse(list: &str, extended: &mut Extended, notices: &mut Vec<Strin
             }
             (_, "track_sizes") => extended.track_sizes = true,
             (_, "pipeline_order") => extended.strict_order = value == Some("strict"),
+            (_, "udp_reply_max") => extended.udp_reply_max = value.map(udp_reply_max).transpose()?,
+            (_, ssl) if ssl.starts_with("ssl_") => extended.tls.set(known.name, value, notices),
             _ => {}
         }
     }
@@ -73,7 +81,8 @@ impl Suboption {
             (Takes::Nothing, Some(value)) => {
                 Err(ConfigError::bad(option, format_args!("takes no value, not {value:?}")))
             }
-            (_, None) => Err(ConfigError::bad(option, "needs a value")),
+            (Takes::Text, Some(text)) if !text.is_empty() => Ok(()),
+            (Takes::Text, _) | (_, None) => Err(ConfigError::bad(option, "needs a value")),
             (Takes::Number(low, high) | Takes::Optional(low, high), Some(value)) => {
                 number(option, value, *low..=*high).map(drop)
             }
@@ -112,12 +121,22 @@ const WATCH: &str = "the lines that wait for a watcher have a fixed limit";
 const BUFFERS: &str = "every connection's buffers have a fixed limit";
 const NOTHING: &str = "it names no single thing";
 const EXTSTORE: &str = "items on disk";
-const TLS: &str = "TLS";
 
 /// In the order of memcached's own help.
 const TABLE: &[Suboption] = &[
     acts("idle_timeout", ANY),
     acts("maxconns_fast", Takes::Nothing),
+    acts("udp_reply_max", Takes::Text),
+    acts("ssl_chain_cert", Takes::Text),
+    acts("ssl_key", Takes::Text),
+    acts("ssl_verify_mode", Takes::Number(0, 3)),
+    acts("ssl_keyformat", Takes::OneOf(KEY_FORMATS)),
+    acts("ssl_ciphers", Takes::Text),
+    acts("ssl_ca_cert", Takes::Text),
+    acts("ssl_session_cache", Takes::Nothing),
+    acts("ssl_min_version", Takes::OneOf(MIN_VERSIONS)),
+    accepted("ssl_wbuf_size", ANY, "replies are encrypted from where they stand"),
+    accepted("ssl_kernel_tls", Takes::Nothing, "TLS is spoken by this process, on the core that has the connection"),
     acts("pipeline_order", Takes::OneOf(&["owner", "strict"])),
     not_built("no_maxconns_fast", "letting connections above -c wait"),
     accepted("modern", Takes::Nothing, NOTHING),
@@ -169,16 +188,6 @@ const TABLE: &[Suboption] = &[
     not_built("ext_drop_unread", EXTSTORE),
     not_built("ext_max_frag", EXTSTORE),
     not_built("ext_max_sleep", EXTSTORE),
-    not_built("ssl_chain_cert", TLS),
-    not_built("ssl_key", TLS),
-    not_built("ssl_verify_mode", TLS),
-    not_built("ssl_keyformat", TLS),
-    not_built("ssl_ciphers", TLS),
-    not_built("ssl_ca_cert", TLS),
-    not_built("ssl_wbuf_size", TLS),
-    not_built("ssl_session_cache", TLS),
-    not_built("ssl_kernel_tls", TLS),
-    not_built("ssl_min_version", TLS),
     not_built("proxy_config", "the proxy"),
     not_built("proxy_uring", "the proxy"),
     not_built("proxy_arg", "the proxy"),

@@ -54,6 +54,9 @@ impl Conversation<'_> {
         let config = self.node.config.admin;
         match admin {
             Admin::Settled(answer) => self.reply(answer, false),
+            Admin::RefreshCertificates if self.node.config.has_tls => {
+                self.gather(GatherKind::Certificates, false);
+            }
             Admin::RefreshCertificates => self.refuse(ProtocolError::NoTls, false),
             Admin::ShiftTime(shift) if config.debug_time => {
                 self.node.effects.push(Effect::ShiftTime(shift));

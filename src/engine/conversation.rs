@@ -463,6 +463,13 @@ impl Conversation<'_> {
                 return;
             }
             let (task, to) = match gather.kind {
+                GatherKind::Certificates => {
+                    gather.started = true;
+                    gather.waiting = 1;
+                    self.node.effects.push(Effect::RefreshCertificates(self.id));
+                    self.session.gather = Some(gather);
+                    return;
+                }
                 GatherKind::StampFlush(delay) => (Task::StampFlush(delay), 0..1),
                 GatherKind::Flush(order) => (Task::Flush(order), 0..self.node.routing.shards()),
                 GatherKind::Totals => (Task::Totals, 0..self.node.routing.shards()),
@@ -499,7 +506,7 @@ impl Conversation<'_> {
             GatherKind::ResetCounters => response::RESET.to_vec(),
             GatherKind::Connections => [&gather.text[..], response::END].concat(),
             GatherKind::Totals => report::general(self.node, &gather.totals),
-            GatherKind::Delay { .. } => gather.text.clone(),
+            GatherKind::Certificates | GatherKind::Delay { .. } => gather.text.clone(),
         };
         if let Some(slot) = gather.slot {
             let mut reply = Output::default();

@@ -17,7 +17,6 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
@@ -31,12 +30,13 @@ use crate::protocol::admin::TimeShift;
 use crate::protocol::{Chunk, Dialect, ShutdownMode};
 use crate::session::Session;
 use crate::session::framing::Framing;
+use crate::session::gather::GatherKind;
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, ShardConfig};
 use crate::terms::{Now, ShardId};
 
 pub use crate::engine::admin::AdminConfig;
-pub use crate::engine::report::Peer;
+pub use crate::engine::report::{Address, Peer};
 
 /// What only the world knows and `stats` shows.
 pub trait FactSource: Debug + Send + Sync {
@@ -48,6 +48,7 @@ pub trait FactSource: Debug + Send + Sync {
 
 /// What one core is made from.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct EngineConfig {
     /// Its shard.
     pub shard: ShardConfig,
@@ -66,12 +67,14 @@ pub struct EngineConfig {
     pub admin: AdminConfig,
     /// Connections idle for longer are closed (`-o idle_timeout`).
     pub idle_timeout_ms: Option<u64>,
+    /// Whether `refresh_certs` has something to do (`-Z`).
+    pub has_tls: bool,
     /// What `version` answers.
     pub version: &'static str,
     /// What `stats settings` answers.
     pub settings: Vec<(&'static str, String)>,
     /// This core's listeners, for `stats conns`: descriptor and address.
-    pub listeners: Vec<(i32, SocketAddr)>,
+    pub listeners: Vec<(i32, Address)>,
     /// What `stats` shows of the process.
     pub facts: Arc<dyn FactSource>,
 }
@@ -86,8 +89,8 @@ pub struct Access {
 }
 
 impl Access {
-    fn framing(&self, item_size_max: usize) -> Framing {
-        match (self.dialect, &self.users) {
+    fn framing(&self, item_size_max: usize, of_listener: Option<Dialect>) -> Framing {
+        match (of_listener.or(self.dialect), &self.users) {
             (Some(dialect), users) => Framing::of_dialect(item_size_max, dialect, users.is_some()),
             // Text is where everything is refused until a client has authenticated there.
             (None, Some(_)) => Framing::of_dialect(item_size_max, Dialect::Text, true),
@@ -103,6 +106,8 @@ pub enum Effect {
     Shutdown(ShutdownMode),
     /// Log this much from now on.
     Verbosity(u32),
+    /// Read the files of TLS again, then [answer](Engine::answer) this conversation.
+    RefreshCertificates(ConnectionId),
     /// Move the clock.
     ShiftTime(TimeShift),
 }
@@ -171,15 +176,17 @@ impl Engine {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        let session = Session::new(self.node.config.access.framing(self.node.config.shard.item_size_max));
+        let session = Session::new(self.node.config.access.framing(self.node.config.shard.item_size_max, peer.dialect));
         let last_active_ms = now.monotonic_ms;
+        if !peer.is_datagram() {
+            self.node.counters.curr_connections += 1;
+            self.node.counters.total_connections += 1;
+            if let Some(observer) = &mut self.node.observer {
+                observer.connection(true, &peer, now);
+            }
+        }
         let connection = Connection { id, session, peer, last_active_ms, changed: false, queued: false };
         self.connections[index] = Some(Box::new(connection));
-        self.node.counters.curr_connections += 1;
-        self.node.counters.total_connections += 1;
-        if let Some(observer) = &mut self.node.observer {
-            observer.connection(true, &peer, now);
-        }
         self.mark_changed(id);
     }
 
@@ -246,11 +253,25 @@ impl Engine {
             for letter in connection.session.parked {
                 self.node.recycle(letter);
             }
-            self.node.counters.curr_connections -= 1;
+            self.node.counters.curr_connections -= u64::from(!connection.peer.is_datagram());
             self.forget(id);
-            if let Some(observer) = &mut self.node.observer {
+            if let Some(observer) = &mut self.node.observer
+                && !connection.peer.is_datagram()
+            {
                 observer.connection(false, &connection.peer, self.node.now);
             }
+        }
+    }
+
+    /// The world has done what a conversation asked it for and waits to hear of; `line` is the reply.
+    pub fn answer(&mut self, id: ConnectionId, line: &[u8], now: Now) {
+        self.node.now = now;
+        let gather = find(&mut self.connections, id).and_then(|connection| connection.session.gather.as_mut());
+        if let Some(gather) = gather.filter(|gather| gather.kind == GatherKind::Certificates) {
+            gather.waiting = 0;
+            gather.text.extend_from_slice(line);
+            self.resume(id);
+            self.settle();
         }
     }
 
@@ -508,10 +529,10 @@ impl Engine {
 
     fn connections_report(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for &(descriptor, local) in &self.node.config.listeners {
-            report::listener(&mut text, descriptor, local);
+        for (descriptor, local) in &self.node.config.listeners {
+            report::listener(&mut text, *descriptor, local);
         }
-        for connection in self.connections.iter().flatten() {
+        for connection in self.connections.iter().flatten().filter(|connection| !connection.peer.is_datagram()) {
             let idle_s = self.node.now.monotonic_ms.saturating_sub(connection.last_active_ms) / 1000;
             report::connection(&mut text, &connection.peer, &connection.session, idle_s);
         }

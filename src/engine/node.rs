@@ -354,6 +354,15 @@ fn class_totals(stats: &ClassStats) -> ClassTotals {
         expired_unfetched: stats.expired_unfetched,
         reclaimed: stats.reclaimed,
         crawler_reclaimed: stats.crawler_reclaimed,
+        out_of_memory: stats.out_of_memory,
+        get_hits: stats.get_hits,
+        cmd_set: stats.cmd_set,
+        delete_hits: stats.delete_hits,
+        incr_hits: stats.incr_hits,
+        decr_hits: stats.decr_hits,
+        cas_hits: stats.cas_hits,
+        cas_badval: stats.cas_badval,
+        touch_hits: stats.touch_hits,
     }
 }
 

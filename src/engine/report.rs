@@ -1,23 +1,58 @@
 //! What `stats` and its relatives answer.
 
-use core::net::SocketAddr;
+use core::fmt::{self, Display};
+use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::engine::node::Node;
 use crate::metrics::{self, ClassTotals, PrefixCounts};
+use crate::protocol::Dialect;
 use crate::protocol::text::response;
 use crate::session::Session;
 use crate::session::letter::Totals;
 use crate::session::report::Report;
 
+/// One end of a conversation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A UDP port: what comes from there is a conversation per datagram.
+    Udp(SocketAddr),
+    /// A socket in the file system, which is all that is known of its clients, too.
+    Unix(Arc<str>),
+}
+
+impl Display for Address {
+    /// As `stats conns` shows it (PROTOCOL §6).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let six = |ip: IpAddr| if ip.is_ipv6() { "6" } else { "" };
+        match self {
+            Self::Tcp(address) => write!(formatter, "tcp{}:{address}", six(address.ip())),
+            Self::Udp(address) => write!(formatter, "udp{}:{address}", six(address.ip())),
+            Self::Unix(path) => write!(formatter, "unix:{path}"),
+        }
+    }
+}
+
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     /// The number under which `stats conns` shows the connection: its file descriptor.
     pub descriptor: i32,
     /// The client's address.
-    pub remote: SocketAddr,
+    pub remote: Address,
     /// The listener's address.
-    pub local: SocketAddr,
+    pub local: Address,
+    /// The dialect that is spoken there, whatever [`Access`](super::Access) says.
+    pub dialect: Option<Dialect>,
+}
+
+impl Peer {
+    /// Whether this is the conversation of one datagram, which is no connection that anybody counts or lists.
+    pub(super) const fn is_datagram(&self) -> bool {
+        matches!(self.remote, Address::Udp(_))
+    }
 }
 
 /// The reply to `stats sizes` where sizes are not looked at.
@@ -90,7 +125,7 @@ fn items(text: &mut Vec<u8>, class: u8, totals: &ClassTotals) {
         ("evicted", totals.evicted),
         ("evicted_nonzero", totals.evicted_nonzero),
         ("evicted_time", totals.evicted_time),
-        ("outofmemory", 0),
+        ("outofmemory", totals.out_of_memory),
         ("tailrepairs", 0),
         ("reclaimed", totals.reclaimed),
         ("expired_unfetched", totals.expired_unfetched),
@@ -132,14 +167,14 @@ pub(super) fn slabs(report: Option<&Report>) -> Vec<u8> {
                 ("used_chunks", totals.number),
                 ("free_chunks", 0),
                 ("free_chunks_end", 0),
-                ("get_hits", 0),
-                ("cmd_set", 0),
-                ("delete_hits", 0),
-                ("incr_hits", 0),
-                ("decr_hits", 0),
-                ("cas_hits", 0),
-                ("cas_badval", 0),
-                ("touch_hits", 0),
+                ("get_hits", totals.get_hits),
+                ("cmd_set", totals.cmd_set),
+                ("delete_hits", totals.delete_hits),
+                ("incr_hits", totals.incr_hits),
+                ("decr_hits", totals.decr_hits),
+                ("cas_hits", totals.cas_hits),
+                ("cas_badval", totals.cas_badval),
+                ("touch_hits", totals.touch_hits),
             ];
             for (name, value) in rows {
                 response::write_stat(&mut text, &format!("{class}:{name}"), &value.to_string());
@@ -153,16 +188,17 @@ pub(super) fn slabs(report: Option<&Report>) -> Vec<u8> {
 }
 
 /// One listener's part of the reply to `stats conns`.
-pub(super) fn listener(text: &mut Vec<u8>, descriptor: i32, local: SocketAddr) {
-    response::write_stat(text, &format!("{descriptor}:addr"), &address(local));
-    response::write_stat(text, &format!("{descriptor}:state"), "conn_listening");
+pub(super) fn listener(text: &mut Vec<u8>, descriptor: i32, local: &Address) {
+    response::write_stat(text, &format!("{descriptor}:addr"), &local.to_string());
+    let state = if matches!(local, Address::Udp(_)) { "conn_read" } else { "conn_listening" };
+    response::write_stat(text, &format!("{descriptor}:state"), state);
 }
 
 /// One connection's part of the reply to `stats conns` (PROTOCOL §6).
 pub(super) fn connection(text: &mut Vec<u8>, peer: &Peer, session: &Session, idle_s: u64) {
     let descriptor = peer.descriptor;
-    response::write_stat(text, &format!("{descriptor}:addr"), &address(peer.remote));
-    response::write_stat(text, &format!("{descriptor}:listen_addr"), &address(peer.local));
+    response::write_stat(text, &format!("{descriptor}:addr"), &peer.remote.to_string());
+    response::write_stat(text, &format!("{descriptor}:listen_addr"), &peer.local.to_string());
     response::write_stat(text, &format!("{descriptor}:state"), state(session));
     response::write_stat(text, &format!("{descriptor}:secs_since_last_cmd"), &idle_s.to_string());
 }
@@ -179,12 +215,5 @@ fn state(session: &Session) -> &'static str {
         "conn_read"
     } else {
         "conn_nread"
-    }
-}
-
-fn address(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => format!("tcp:{v4}"),
-        SocketAddr::V6(v6) => format!("tcp6:{v6}"),
     }
 }

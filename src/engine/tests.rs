@@ -40,6 +40,7 @@ fn core(id: u16) -> Engine {
         access: Access::default(),
         admin: AdminConfig::default(),
         idle_timeout_ms: Some(60_000),
+        has_tls: false,
         version: "test",
         settings: Vec::new(),
         listeners: Vec::new(),
@@ -51,8 +52,8 @@ fn core(id: u16) -> Engine {
 /// Core 0 with a client, and core 1.
 fn cores_and_client() -> (Engine, Engine) {
     let mut home = core(0);
-    let address = ([127, 0, 0, 1], 11211).into();
-    home.open(CLIENT, Peer { descriptor: 3, remote: address, local: address }, NOW);
+    let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
+    home.open(CLIENT, Peer { descriptor: 3, remote: address.clone(), local: address, dialect: None }, NOW);
     (home, core(1))
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::conversation::Conversation;
 use crate::engine::node::Node;
-use crate::engine::report::Peer;
+use crate::engine::report::{Address, Peer};
 use crate::execute::observe::{Event, Observe};
 use crate::limits::{PREFIXES_MAX, WATCH_BACKLOG_MAX, WATCH_LEASE_MS, WATCH_RING_LEN, WATCHERS_PER_CORE_MAX};
 use crate::metrics::PrefixCounts;
@@ -97,9 +97,14 @@ impl Observer {
     pub(super) fn connection(&mut self, is_new: bool, peer: &Peer, now: Now) {
         let what = if is_new { "conn_new" } else { "conn_close" };
         let reason = if is_new { "" } else { " reason=normal" };
-        let (ip, port, descriptor) = (peer.remote.ip(), peer.remote.port(), peer.descriptor);
+        let descriptor = peer.descriptor;
+        let (from, transport) = match &peer.remote {
+            Address::Tcp(address) => (format!("rip={} rport={}", address.ip(), address.port()), "tcp"),
+            Address::Udp(address) => (format!("rip={} rport={}", address.ip(), address.port()), "udp"),
+            Address::Unix(_) => ("rip=unix rport=0".to_owned(), "local"),
+        };
         self.tell(WatchKinds::CONNECTIONS, now, |line| {
-            let text = format!("{what} rip={ip} rport={port} transport=tcp{reason} cfd={descriptor}");
+            let text = format!("{what} {from} transport={transport}{reason} cfd={descriptor}");
             line.extend_from_slice(text.as_bytes());
         });
     }

@@ -17,6 +17,15 @@ metrics_table! {
         expired_unfetched: Counter, "Expired items taken back that nobody had fetched.";
         reclaimed: Counter, "Dead items whose memory was taken back to make room.";
         crawler_reclaimed: Counter, "Dead items taken back by the background sweep.";
+        out_of_memory: Counter, "Items refused for want of memory.";
+        get_hits: Counter, "Look-ups that found an item.";
+        cmd_set: Counter, "Stored values.";
+        delete_hits: Counter, "Items deleted by request.";
+        incr_hits: Counter, "Numbers incremented.";
+        decr_hits: Counter, "Numbers decremented.";
+        cas_hits: Counter, "Compare-and-swaps that stored.";
+        cas_badval: Counter, "Compare-and-swaps that found another version.";
+        touch_hits: Counter, "Items touched.";
     }
 }
 

@@ -40,6 +40,14 @@ metrics_table! {
         log_watchers: Gauge, "Connections that watch.";
         log_watcher_skipped: Counter, "Lines that watchers missed because they were slow.";
         log_watcher_sent: Counter, "Batches of lines handed to watchers.";
+        ssl_handshakes: Counter, "TLS handshakes that succeeded.";
+        ssl_resumed: Counter, "Of these, sessions that were resumed.";
+        ssl_new_sessions: Counter, "Of these, new sessions.";
+        ssl_handshake_errors: Counter, "TLS handshakes that failed, or took too long.";
+        ssl_proto_errors: Counter, "TLS connections that failed after the handshake.";
+        udp_requests: Counter, "Datagrams that were taken for requests.";
+        udp_ignored: Counter, "Datagrams that were no requests, came from where no client can be, or took too long.";
+        udp_lost: Counter, "Datagrams of replies that could not be sent.";
         mesh_letters_sent: Counter, "Requests sent to the core that owns the key.";
         mesh_late_wakeups: Counter, "Letters found only when a sleeping core woke up by itself.";
         mesh_credit_stalls: Counter, "Times a connection waited because a core had too many letters under way.";

@@ -29,6 +29,8 @@ pub struct ProcessFacts<'a> {
     pub accepting_conns: bool,
     /// How long accepting was stopped, in microseconds.
     pub time_in_listen_disabled_us: u64,
+    /// Seconds since the files of TLS were last read; `None` without TLS.
+    pub tls_refreshed_s: Option<u64>,
 }
 
 /// The names and values of `stats`: memcached's list in the order of 1.6.45 (PROTOCOL §6), then our own. What does not
@@ -41,6 +43,8 @@ pub fn general(facts: &ProcessFacts<'_>, counters: &Counters, items: &ItemTotals
     list.limits_and_threads(facts, counters, items);
     list.zeros(&SLABS_CRAWLERS_AND_LOGS);
     list.watchers(counters);
+    list.tls(facts, counters);
+    list.zeros(&["unexpected_napi_ids", "round_robin_fallback"]);
     list.items(items);
     list.own(counters);
     list.0
@@ -123,7 +127,12 @@ impl List {
 
     fn watchers(&mut self, counters: &Counters) {
         fields!(self, counters: log_watcher_skipped log_watcher_sent log_watchers);
-        self.zeros(&["unexpected_napi_ids", "round_robin_fallback"]);
+    }
+
+    fn tls(&mut self, facts: &ProcessFacts<'_>, counters: &Counters) {
+        let Some(refreshed_s) = facts.tls_refreshed_s else { return };
+        fields!(self, counters: ssl_new_sessions ssl_handshake_errors ssl_proto_errors ssl_handshakes ssl_resumed);
+        self.row("time_since_server_cert_refresh", &refreshed_s);
     }
 
     fn items(&mut self, items: &ItemTotals) {
@@ -136,7 +145,7 @@ impl List {
     }
 
     fn own(&mut self, counters: &Counters) {
-        fields!(self, counters: mesh_letters_sent mesh_late_wakeups mesh_credit_stalls);
+        fields!(self, counters: mesh_letters_sent mesh_late_wakeups mesh_credit_stalls udp_requests udp_ignored udp_lost);
     }
 }
 
@@ -148,7 +157,7 @@ fn seconds(us: u64) -> String {
 mod tests {
     use super::*;
 
-    /// PROTOCOL §6 without the groups in brackets, except `idle_kicks`; then our own.
+    /// PROTOCOL §6 without the groups in brackets (TLS is off), except `idle_kicks`; then our own.
     const NAMES: &str = "pid uptime time version libevent pointer_size rusage_user rusage_system max_connections \
         curr_connections total_connections rejected_connections connection_structures response_obj_oom \
         response_obj_count response_obj_bytes read_buf_count read_buf_bytes read_buf_bytes_free read_buf_oom \
@@ -163,7 +172,8 @@ mod tests {
         log_watcher_sent log_watchers unexpected_napi_ids round_robin_fallback bytes curr_items total_items \
         slab_global_page_pool expired_unfetched evicted_unfetched evicted_active evictions reclaimed \
         crawler_reclaimed crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm moves_within_lru \
-        direct_reclaims lru_bumps_dropped mesh_letters_sent mesh_late_wakeups mesh_credit_stalls";
+        direct_reclaims lru_bumps_dropped mesh_letters_sent mesh_late_wakeups mesh_credit_stalls \
+        udp_requests udp_ignored udp_lost";
 
     #[test]
     fn the_list_is_memcacheds_in_its_order() {
@@ -174,8 +184,10 @@ mod tests {
 
     #[test]
     fn every_counter_is_shown_under_its_name() {
+        let facts = ProcessFacts { tls_refreshed_s: Some(0), ..ProcessFacts::default() };
+        let list = general(&facts, &Counters::default(), &ItemTotals::default());
         for metric in Counters::METRICS.iter().chain(ItemTotals::METRICS) {
-            assert!(NAMES.split_whitespace().any(|name| name == metric.name), "{}", metric.name);
+            assert!(list.iter().any(|(name, _)| *name == metric.name), "{}", metric.name);
         }
     }
 

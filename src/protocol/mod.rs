@@ -8,6 +8,7 @@ mod output;
 mod request;
 pub mod text;
 mod tokens;
+pub mod udp;
 
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};

@@ -5,10 +5,10 @@
 //! ring, and never by a pending future: the executor may go to sleep although a task is ready (ARCHITECTURE, waiting).
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use glommio::executor;
@@ -17,11 +17,14 @@ use ringcached_ring::{ConnId, DoorbellId, Event, ListenerId, Received, Ring, Wai
 use socket2::SockRef;
 
 use super::mesh::MeshEnd;
-use super::{Clock, Shared};
-use crate::engine::{Effect, Engine, EngineConfig, Outgoing, Peer};
+use super::tls::{Reception, Tls};
+use super::udp::Datagrams;
+use super::{Clock, CoreParts, Order, Shared};
+use crate::config::{Manner, Security};
+use crate::engine::{Address, Effect, Engine, Outgoing, Peer};
 use crate::protocol::Chunk;
 use crate::protocol::admin::TimeShift;
-use crate::protocol::text::response::TOO_MANY_CONNECTIONS;
+use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
 use crate::session::letter::ConnectionId;
 use crate::terms::Now;
 
@@ -42,6 +45,14 @@ struct Socket {
     ended: bool,
     /// Whether its conversation is over and only the client's end of it is waited for.
     lingering: bool,
+}
+
+/// A listener of this core.
+#[derive(Debug)]
+struct Listener {
+    id: ListenerId,
+    address: Address,
+    manner: Manner,
 }
 
 /// How far the stop has come.
@@ -66,8 +77,13 @@ pub(super) struct Core {
     shared: Arc<Shared>,
     sockets: Vec<Option<Socket>>,
     open_sockets: usize,
-    /// Addresses of the listeners.
-    locals: Vec<(ListenerId, SocketAddr)>,
+    tls: Tls,
+    datagrams: Datagrams,
+    /// What the control plane wants done.
+    orders: Receiver<Order>,
+    /// Conversations that wait for the files of TLS to be read again.
+    asking: Vec<ConnectionId>,
+    listeners: Vec<Listener>,
     next_tick_ms: u64,
     /// Whether the background work of the last turn was not finished.
     ticks_again: bool,
@@ -76,20 +92,21 @@ pub(super) struct Core {
 
 impl Core {
     /// Sets up a core on the thread that will run it.
-    pub(super) fn new(
-        mut config: EngineConfig,
-        listeners: Vec<OwnedFd>,
-        mesh: MeshEnd,
-        mut clock: Clock,
-        shared: Arc<Shared>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(parts: CoreParts) -> io::Result<Self> {
+        let CoreParts { engine: mut config, doors, end: mesh, mut clock, shared, tls, orders } = parts;
         let mut ring = Ring::new(&shared.ring_options)?;
-        let mut locals = Vec::new();
-        for listener in listeners {
-            let descriptor = listener.as_raw_fd();
-            let local = local_address(&SockRef::from(&listener))?;
-            config.listeners.push((descriptor, local));
-            locals.push((ring.listen(listener)?, local));
+        let mut listeners = Vec::new();
+        let mut datagrams = Datagrams::new(shared.udp_reply_max);
+        for door in doors {
+            config.listeners.push((door.socket.as_raw_fd(), door.address.clone()));
+            let (address, manner) = (door.address.clone(), door.manner);
+            match address {
+                Address::Udp(local) => datagrams.add(door, local, &mut ring)?,
+                Address::Unix(_) => {
+                    listeners.push(Listener { id: ring.listen_shared(door.socket)?, address, manner });
+                }
+                Address::Tcp(_) => listeners.push(Listener { id: ring.listen(door.socket)?, address, manner }),
+            }
         }
         let mut doorbells = Vec::new();
         for bell in mesh.bells().iter() {
@@ -106,7 +123,11 @@ impl Core {
             shared,
             sockets: Vec::new(),
             open_sockets: 0,
-            locals,
+            tls: Tls::new(tls),
+            datagrams,
+            orders,
+            asking: Vec::new(),
+            listeners,
             next_tick_ms: 0,
             ticks_again: false,
             phase: Phase::Serving,
@@ -135,31 +156,61 @@ impl Core {
         while let Some(event) = self.ring.next_event() {
             self.event(event, now);
         }
+        self.datagrams.open(&mut self.ring, &mut self.engine, now);
         let Self { mesh, engine, .. } = self;
         mesh.receive(|letter| engine.deliver(letter, now));
         let unfinished = self.engine.run(now);
         if self.ticks_again || now.monotonic_ms >= self.next_tick_ms {
             self.next_tick_ms = now.monotonic_ms + TICK_MS;
-            self.ticks_again = self.engine.tick(now);
+            self.tick(now);
         }
         self.stop_if_told(now);
         for effect in self.engine.take_effects() {
             self.effect(effect);
         }
         while let Some(id) = self.engine.next_changed() {
-            self.apply(id);
+            self.apply(id, now);
         }
         self.post();
         unfinished || self.ticks_again
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.ticks_again = self.engine.tick(now);
+        self.datagrams.tick(&mut self.engine, now);
+        while let Some(id) = self.tls.next_late(now) {
+            tracing::debug!("TLS: the handshake takes too long");
+            self.engine.counters_mut().ssl_handshake_errors += 1;
+            self.close(id);
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            let Order::Refreshed(outcome) = order;
+            let line = match outcome {
+                Ok(contexts) => {
+                    self.tls.renew(contexts);
+                    OK.to_vec()
+                }
+                Err(why) => format!("SERVER_ERROR {why}\r\n").into_bytes(),
+            };
+            for id in std::mem::take(&mut self.asking) {
+                self.engine.answer(id, &line, now);
+            }
+        }
     }
 
     fn event(&mut self, event: Event, now: Now) {
         match event {
             Event::Received(received) => self.received(received, now),
             Event::Sent { id } => {
-                let buffer = self.ring.take_buffer();
-                self.engine.sent(connection(id), Some(buffer), now);
+                if self.tls.has(id) && !self.tls.sent(id) {
+                    self.flush(id);
+                } else {
+                    let buffer = self.ring.take_buffer();
+                    self.engine.sent(self.name(id), Some(buffer), now);
+                }
             }
+            Event::Datagram(datagram) => self.datagrams.arrived(datagram),
+            Event::DatagramLost => self.engine.counters_mut().udp_lost += 1,
             Event::Accepted { listener, socket } => self.accepted(listener, socket, now),
             Event::Ended { id, error: None } => {
                 let Some(socket) = self.socket(id) else { return };
@@ -167,7 +218,7 @@ impl Core {
                     self.close(id);
                 } else {
                     self.keep(Socket { reading: false, ended: true, ..socket });
-                    self.engine.end_of_input(connection(id), now);
+                    self.engine.end_of_input(self.name(id), now);
                 }
             }
             Event::Ended { id, error: Some(error) } | Event::SendFailed { id, error } => {
@@ -184,8 +235,31 @@ impl Core {
 
     fn received(&mut self, received: Received, now: Now) {
         let id = received.id();
-        self.engine.receive(connection(id), self.ring.bytes(&received), now);
+        let name = self.name(id);
+        if !self.tls.has(id) {
+            self.engine.receive(name, self.ring.bytes(&received), now);
+            self.ring.release(received);
+            return;
+        }
+        let outcome = self.tls.receive(id, self.ring.bytes(&received), self.engine.counters_mut());
         self.ring.release(received);
+        if !self.tls.plain().is_empty() {
+            self.engine.receive(name, self.tls.plain(), now);
+        }
+        if outcome == Reception::Ended {
+            self.engine.end_of_input(name, now);
+        }
+        self.flush(id);
+        if outcome == Reception::Failed {
+            self.close(id);
+        }
+    }
+
+    /// Sends what a TLS connection has to say.
+    fn flush(&mut self, id: ConnId) {
+        if !self.tls.flush(id, &mut self.ring) {
+            self.close(id);
+        }
     }
 
     fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, now: Now) {
@@ -197,29 +271,50 @@ impl Core {
             let _ = nix::sys::socket::send(socket.as_raw_fd(), TOO_MANY_CONNECTIONS, flags);
             return;
         }
-        let address = SockRef::from(&socket).peer_addr().ok().and_then(|address| address.as_socket());
-        let local = self.locals.iter().find(|(id, _)| *id == listener).map(|&(_, local)| local);
+        let listener = self.listeners.iter().find(|known| known.id == listener);
+        let ends = listener.and_then(|listener| {
+            let remote = match &listener.address {
+                Address::Unix(path) => Address::Unix(Arc::clone(path)),
+                _ => Address::Tcp(SockRef::from(&socket).peer_addr().ok()?.as_socket()?),
+            };
+            Some((remote, listener.address.clone(), listener.manner))
+        });
         let descriptor = socket.as_raw_fd();
-        let (Some(remote), Some(local), Ok(id)) = (address, local, self.ring.add(socket)) else {
+        let (Some((remote, local, manner)), Ok(id)) = (ends, self.ring.add(socket)) else {
             // The client has gone already.
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         self.keep(Socket { id, reading: false, ended: false, lingering: false });
-        self.engine.open(connection(id), Peer { descriptor, remote, local }, now);
+        self.engine.open(self.name(id), Peer { descriptor, remote, local, dialect: manner.dialect }, now);
+        if let Security::Tls(client) = manner.security
+            && !self.tls.open(id, client, now)
+        {
+            self.close(id);
+        }
         if self.phase != Phase::Serving {
             self.end(id);
         }
     }
 
     /// Does what the engine wants done with a connection.
-    fn apply(&mut self, id: ConnectionId) {
-        let Some(socket) = self.sockets.get(id.index as usize).copied().flatten() else { return };
-        if connection(socket.id) != id {
+    fn apply(&mut self, id: ConnectionId, now: Now) {
+        let Some(index) = id.index.checked_sub(self.datagrams.names()) else {
+            return self.datagrams.apply(id, &mut self.ring, &mut self.engine, now);
+        };
+        let Some(socket) = self.sockets.get(index as usize).copied().flatten() else { return };
+        if self.name(socket.id) != id {
             return;
         }
         let wants = self.engine.wants(id);
-        if wants.send && !self.ring.is_sending(socket.id) {
+        if wants.send && self.tls.has(socket.id) {
+            if self.tls.may_take(socket.id)
+                && let Some(outgoing) = self.engine.take_output(id)
+            {
+                self.tls.take(socket.id, outgoing);
+                self.flush(socket.id);
+            }
+        } else if wants.send && !self.ring.is_sending(socket.id) {
             match self.engine.take_output(id) {
                 Some(Outgoing::Single(bytes)) => self.ring.send(socket.id, bytes),
                 Some(Outgoing::Chunks(chunks)) => {
@@ -244,12 +339,13 @@ impl Core {
     /// Ends a conversation in good order. While the server stops, the client's end is waited for: a socket closed with
     /// input unread would reset the connection, and the client might lose its last replies.
     fn end(&mut self, id: ConnId) {
+        self.tls.end(id, &mut self.ring);
         let ended = self.socket(id).is_some_and(|socket| socket.ended);
         if self.phase == Phase::Serving || ended {
             self.close(id);
             return;
         }
-        self.engine.close(connection(id));
+        self.engine.close(self.name(id));
         self.ring.shutdown_write(id);
         self.ring.read(id);
         self.keep(Socket { id, reading: true, ended: false, lingering: true });
@@ -260,7 +356,8 @@ impl Core {
         if entry.is_some_and(|socket| socket.id == id) {
             *entry = None;
             self.open_sockets -= 1;
-            self.engine.close(connection(id));
+            self.engine.close(self.name(id));
+            self.tls.close(id);
             self.ring.close(id);
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         }
@@ -293,8 +390,18 @@ impl Core {
         }
     }
 
+    /// The ring's name of a connection as the engine knows it: the first names are those of datagrams.
+    fn name(&self, id: ConnId) -> ConnectionId {
+        let index = u32::try_from(id.index()).unwrap_or(u32::MAX);
+        ConnectionId { index: index.saturating_add(self.datagrams.names()), generation: id.generation() }
+    }
+
     fn effect(&mut self, effect: Effect) {
         match effect {
+            Effect::RefreshCertificates(id) => {
+                self.asking.push(id);
+                (self.shared.hooks.refresh)();
+            }
             Effect::Shutdown(mode) => (self.shared.hooks.stop)(mode),
             Effect::ShiftTime(shift) => self.clock.shift(shift),
             Effect::Verbosity(level) => {
@@ -311,6 +418,8 @@ impl Core {
                 self.clock.shift(TimeShift::Resume);
                 self.phase = Phase::Stopping { since_ms: now.monotonic_ms, quiet: false };
                 self.ring.stop_accepting();
+                self.ring.stop_datagrams();
+                self.datagrams.drop_waiting(&mut self.ring);
                 self.empty_backlogs(now);
                 self.engine.stop();
             }
@@ -324,8 +433,8 @@ impl Core {
 
     /// Accepts and ends what waits to be accepted: closing a listener resets its backlog.
     fn empty_backlogs(&mut self, now: Now) {
-        for index in 0..self.locals.len() {
-            let (listener, _) = self.locals[index];
+        for index in 0..self.listeners.len() {
+            let listener = self.listeners[index].id;
             while let Some(socket) = self.ring.listener(listener).and_then(accept_waiting) {
                 self.accepted(listener, socket, now);
             }
@@ -347,15 +456,6 @@ fn accept_waiting(listener: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
     let listener = SockRef::from(&listener);
     listener.set_nonblocking(true).ok()?;
     listener.accept().ok().map(|(socket, _)| socket.into())
-}
-
-fn local_address(socket: &SockRef<'_>) -> io::Result<SocketAddr> {
-    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a listener without an internet address"))
-}
-
-/// The driver's name of a connection as the engine knows it.
-fn connection(id: ConnId) -> ConnectionId {
-    ConnectionId { index: u32::try_from(id.index()).unwrap_or(u32::MAX), generation: id.generation() }
 }
 
 fn into_ring_chunk(chunk: Chunk) -> ringcached_ring::Chunk {

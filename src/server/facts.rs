@@ -20,16 +20,20 @@ pub(super) struct Facts {
     shared: Arc<Shared>,
     threads: u64,
     reserved_fds: u64,
+    has_tls: bool,
 }
 
 impl Facts {
     pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
-        Self { shared, threads: config.cores.len() as u64, reserved_fds: files_reserved(config) }
+        let (threads, reserved_fds) = (config.cores.len() as u64, files_reserved(config));
+        Self { shared, threads, reserved_fds, has_tls: config.tls.is_some() }
     }
 }
 
 impl FactSource for Facts {
     fn facts(&self, now: Now) -> ProcessFacts<'_> {
+        let refreshed_ms = self.shared.tls_refreshed_ms.load(Ordering::Relaxed);
+        let since_refresh_s = Clock::uptime_ms(now).saturating_sub(refreshed_ms) / 1000;
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
         ProcessFacts {
             pid: process::id(),
@@ -44,6 +48,7 @@ impl FactSource for Facts {
             threads: self.threads,
             accepting_conns: !self.shared.stopping.load(Ordering::Relaxed),
             time_in_listen_disabled_us: 0,
+            tls_refreshed_s: self.has_tls.then_some(since_refresh_s),
         }
     }
 

@@ -10,6 +10,9 @@ pub mod listener;
 mod mesh;
 mod sleep;
 pub mod startup;
+pub mod tls;
+mod udp;
+mod unix;
 
 /// The atomics that `sleep.rs` uses; its model test puts others in their place.
 mod atomic {
@@ -17,9 +20,8 @@ mod atomic {
 }
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -29,8 +31,10 @@ use ringcached_ring::Options as RingOptions;
 use self::clock::Clock;
 use self::core::Core;
 use self::facts::Facts;
+use self::listener::Door;
 use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
+use self::tls::TlsContexts;
 use crate::auth::UserSource;
 use crate::config::Config;
 use crate::engine::{Access, AdminConfig, EngineConfig};
@@ -68,6 +72,10 @@ struct Shared {
     quiet_cores: AtomicUsize,
     /// How much is logged, as `stats settings` shows it.
     verbosity: AtomicU32,
+    /// When the files of TLS were last read, in milliseconds since the start.
+    tls_refreshed_ms: AtomicU64,
+    /// Most bytes of a reply by UDP.
+    udp_reply_max: usize,
     ring_options: RingOptions,
     hooks: Hooks,
 }
@@ -79,6 +87,15 @@ pub struct Hooks {
     pub stop: fn(ShutdownMode),
     /// Log this much from now on; returns how much that turned out to be.
     pub set_verbosity: fn(u32) -> u32,
+    /// Read the files of TLS again, then tell the cores by [`Server::refreshed`].
+    pub refresh: fn(),
+}
+
+/// What the control plane tells a core.
+#[derive(Clone, Debug)]
+enum Order {
+    /// The files of TLS were read again, or why that failed.
+    Refreshed(Result<Arc<TlsContexts>, Arc<str>>),
 }
 
 /// Running cores.
@@ -86,18 +103,22 @@ pub struct Hooks {
 pub struct Server {
     cores: Vec<ExecutorJoinHandle<io::Result<()>>>,
     bells: Arc<[Bell]>,
+    orders: Vec<mpsc::Sender<Order>>,
+    clock: Clock,
     shared: Arc<Shared>,
 }
 
 impl Server {
-    /// Starts a core for each in `config`, with its listeners; returns when all of them serve. `users` are those who may
-    /// talk to it, if not everybody.
+    /// Starts a core for each in `config`, with its doors; returns when all of them serve. `users` are those who may
+    /// talk to it, if not everybody. Doors that ask for TLS need `tls`.
     pub fn start(
         config: &Config,
-        listeners: Vec<Vec<OwnedFd>>,
+        doors: Vec<Vec<Door>>,
         users: Option<Arc<dyn UserSource>>,
+        tls: Option<TlsContexts>,
         hooks: Hooks,
     ) -> Result<Self, StartError> {
+        let tls = tls.map(Arc::new);
         let clock = Clock::start(config.debug_time);
         let shared = Arc::new(Shared {
             connections: AtomicUsize::new(0),
@@ -105,6 +126,8 @@ impl Server {
             stopping: AtomicBool::new(false),
             quiet_cores: AtomicUsize::new(0),
             verbosity: AtomicU32::new(u32::from(config.verbosity)),
+            tls_refreshed_ms: AtomicU64::new(0),
+            udp_reply_max: config.udp_reply_max,
             ring_options: RingOptions::default(),
             hooks,
         });
@@ -116,12 +139,15 @@ impl Server {
         let access = Access { dialect: config.dialect, users };
         let engine = engine_config(config, access, &shared)?;
         let (report, reports) = mpsc::channel();
-        let mut cores = Vec::new();
-        for ((core, listeners), end) in config.cores.iter().zip(listeners).zip(ends) {
+        let (mut cores, mut orders) = (Vec::new(), Vec::new());
+        for ((core, doors), end) in config.cores.iter().zip(doors).zip(ends) {
             let placement = core.cpu.map_or(Placement::Unbound, Placement::Fixed);
             let mut engine = engine.clone();
             engine.shard.id = core.id;
-            let parts = CoreParts { engine, listeners, end, clock: clock.clone(), shared: Arc::clone(&shared) };
+            let (order, core_orders) = mpsc::channel();
+            orders.push(order);
+            let (shared, tls) = (Arc::clone(&shared), tls.clone());
+            let parts = CoreParts { engine, doors, end, clock: clock.clone(), shared, tls, orders: core_orders };
             let report = report.clone();
             let handle = LocalExecutorBuilder::new(placement)
                 .name(&format!("core-{}", core.id.0))
@@ -132,13 +158,28 @@ impl Server {
                 .map_err(|error| StartError::new(format!("cannot start core {}: {error}", core.id.0)))?;
             cores.push(handle);
         }
-        let server = Self { cores, bells, shared };
+        let server = Self { cores, bells, orders, clock, shared };
         for _ in &server.cores {
             if let Ok(Err(error)) = reports.recv() {
                 return Err(startup::explain_core(&error));
             }
         }
         Ok(server)
+    }
+
+    /// Tells all cores that the files of TLS were read again, or why that failed: then all stays as it was. New
+    /// connections are made from them; those that are open do not notice.
+    pub fn refreshed(&mut self, outcome: Result<TlsContexts, String>) {
+        if outcome.is_ok() {
+            let now_ms = Clock::uptime_ms(self.clock.now());
+            self.shared.tls_refreshed_ms.store(now_ms, Ordering::Relaxed);
+        }
+        let outcome = outcome.map(Arc::new).map_err(Arc::from);
+        for (order, bell) in self.orders.iter().zip(self.bells.iter()) {
+            // A core that has ended needs to know nothing any more.
+            let _ = order.send(Order::Refreshed(outcome.clone()));
+            bell.ring();
+        }
     }
 
     /// Stops accepting, answers what is under way on all cores, and ends them: within about 0.8 s even if clients do
@@ -160,14 +201,16 @@ impl Server {
 /// What goes to the thread of one core.
 struct CoreParts {
     engine: EngineConfig,
-    listeners: Vec<OwnedFd>,
+    doors: Vec<Door>,
     end: MeshEnd,
     clock: Clock,
     shared: Arc<Shared>,
+    tls: Option<Arc<TlsContexts>>,
+    orders: mpsc::Receiver<Order>,
 }
 
 async fn run_core(parts: CoreParts, report: mpsc::Sender<io::Result<()>>) -> io::Result<()> {
-    match Core::new(parts.engine, parts.listeners, parts.end, parts.clock, parts.shared) {
+    match Core::new(parts) {
         Ok(core) => {
             // The main thread waits for the report, unless another core failed to start.
             let _ = report.send(Ok(()));
@@ -224,6 +267,7 @@ fn engine_config(config: &Config, access: Access, shared: &Arc<Shared>) -> Resul
             debug_time: config.debug_time,
         },
         idle_timeout_ms: config.idle_timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        has_tls: config.tls.is_some(),
         version: VERSION,
         settings: config.settings(),
         listeners: Vec::new(),

@@ -5,8 +5,6 @@
 use std::fmt::{self, Display};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use io_uring::IoUring;
@@ -17,8 +15,10 @@ use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd;
 
-use super::listener;
+use super::listener::{self, Bound, Door};
+use super::unix::SocketFile;
 use crate::config::{Account, Config};
+use crate::engine::Address;
 
 /// Why the server cannot start on this machine: one line that says what to change. The process ends with exit code 2.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,10 +42,12 @@ impl std::error::Error for StartError {}
 /// What the cores need from the outside. To be kept until the end of the process.
 #[derive(Debug)]
 pub struct Started {
-    /// For each core its listeners, to be handed over.
-    pub listeners: Vec<Vec<OwnedFd>>,
+    /// For each core its doors, to be handed over.
+    pub doors: Vec<Vec<Door>>,
     /// The addresses that are open, ports found.
-    pub bound: Vec<SocketAddr>,
+    pub bound: Vec<Bound>,
+    /// Removed when dropped.
+    pub socket_file: Option<SocketFile>,
     /// Removed when dropped.
     pub pidfile: Option<Pidfile>,
 }
@@ -59,8 +61,16 @@ pub fn start(config: &mut Config) -> Result<Started, StartError> {
         raise_core_dumps()?;
     }
     let opened = listener::open(config)?;
-    if let (-1, Some(address)) = (config.tcp_port, opened.bound.first()) {
-        config.tcp_port = i32::from(address.port());
+    for bound in opened.bound.iter().rev() {
+        match &bound.address {
+            Address::Tcp(address) if config.network.tcp_port == -1 => {
+                config.network.tcp_port = i32::from(address.port());
+            }
+            Address::Udp(address) if config.network.udp_port == -1 => {
+                config.network.udp_port = i32::from(address.port());
+            }
+            _ => {}
+        }
     }
     config.notices.extend(short_backlog(config.backlog));
     // Only now: a second server must not touch the file of the one that holds the address.
@@ -80,7 +90,7 @@ pub fn start(config: &mut Config) -> Result<Started, StartError> {
     if let Some(pidfile) = &mut pidfile {
         pidfile.write()?;
     }
-    Ok(Started { listeners: opened.per_core, bound: opened.bound, pidfile })
+    Ok(Started { doors: opened.per_core, bound: opened.bound, socket_file: opened.socket_file, pidfile })
 }
 
 /// Descriptors of one core besides connections and listeners: glommio's rings, timers and event descriptors, our ring,
@@ -92,7 +102,9 @@ const FILES_OF_PROCESS: u64 = 64;
 
 /// Descriptors that are not client connections. Each core holds the doorbells of all.
 pub(super) fn files_reserved(config: &Config) -> u64 {
-    let addresses: usize = config.listen.iter().map(|listen| listen.addresses.len()).sum();
+    let network = &config.network;
+    let addresses = network.listen.iter().chain(&network.udp).map(|listen| listen.addresses.len());
+    let addresses = addresses.sum::<usize>() + usize::from(network.unix.is_some());
     let cores = config.cores.len() as u64;
     cores * (FILES_PER_CORE + cores + addresses as u64) + FILES_OF_PROCESS
 }

@@ -19,6 +19,8 @@ pub enum GatherKind {
     Connections,
     /// `stats reset`.
     ResetCounters,
+    /// `refresh_certs`: asks the world, and no core.
+    Certificates,
     /// `cache_memlimit`, in bytes.
     MemoryLimit(usize),
     /// No core: the reply, which is there already, is held back.

@@ -82,8 +82,22 @@ fn an_older_version_is_stored_stale_and_keeps_the_deadline_and_the_win() {
     let mut newer = request(&shard, StoreMode::Set, "k", "newer");
     (newer.compare, newer.stale_if_older) = (Some(CasUnique(102)), true);
     assert_eq!(shard.store(newer, START), StoreOutcome::Exists);
+    let mut joined = request(&shard, StoreMode::Append, "k", "more");
+    (joined.compare, joined.stale_if_older) = (Some(CasUnique(1)), true);
+    assert_eq!(shard.store(joined, START), StoreOutcome::Exists, "only a whole value replaces a newer one");
     set(&mut shard, "k", "fresh");
     assert_eq!(item(&mut shard, "k").marks, Marks::default(), "a new value is neither stale nor won");
+
+    for value_len in [1, 100_000] {
+        set(&mut shard, "k", &"v".repeat(value_len));
+        let found = find(&mut shard, "k");
+        let marks = Marks { stale: true, won: true, key_is_binary: true };
+        shard.change(found, Change { marks: Some(marks), ..Change::default() }, START).unwrap();
+        let joined = request(&shard, StoreMode::Append, "k", "more");
+        assert!(matches!(shard.store(joined, START), StoreOutcome::Stored { .. }));
+        let kept = Marks { key_is_binary: true, ..Marks::default() };
+        assert_eq!(item(&mut shard, "k").marks, kept, "nor is one that was added to");
+    }
 }
 
 #[test]

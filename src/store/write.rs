@@ -59,7 +59,8 @@ impl Shard {
             && !self.is_version(found, wanted)
         {
             let present = self.cas(found.place);
-            if !(request.stale_if_older && wanted < present) {
+            let joins = matches!(request.mode, StoreMode::Append | StoreMode::Prepend);
+            if joins || !(request.stale_if_older && wanted < present) {
                 let size = self.items.size(self.items.view(found.place));
                 self.items.classes.of_size(size).cas_badval += 1;
                 return Err(StoreOutcome::Exists);

@@ -1,5 +1,6 @@
 //! What a driver is: the same conversation over a process, or over nothing at all.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::driver_session::Session;
@@ -16,6 +17,10 @@ pub(crate) enum Kind {
     Tcp1,
     /// A ringcached process with four cores.
     Tcp4,
+    /// The same over a socket in the file system.
+    Unix4,
+    /// The same over TLS.
+    Tls4,
     /// The memcached of the system.
     Memcached,
 }
@@ -28,6 +33,8 @@ impl Kind {
             Self::Session4 => Box::new(Session::new(4, options)),
             Self::Tcp1 => Box::new(Tcp::ringcached(1, options)),
             Self::Tcp4 => Box::new(Tcp::ringcached(4, options)),
+            Self::Unix4 => Box::new(Tcp::unix(4, options)),
+            Self::Tls4 => Box::new(Tcp::tls(4, options)),
             Self::Memcached => Box::new(Tcp::memcached(options)),
         }
     }
@@ -35,6 +42,11 @@ impl Kind {
     /// Whether connections are sockets of a process, with addresses, settings and resources.
     pub(crate) fn has_sockets(self) -> bool {
         !matches!(self, Self::Session | Self::Session4)
+    }
+
+    /// Whether a server with these options can be had.
+    pub(crate) fn can_start(self, options: &[&str]) -> bool {
+        !(self == Self::Tls4 && options.contains(&"-U"))
     }
 
     /// How far an item's end may be from its exptime. Ours: never early, at most 0.2 s late (0.1 s of which is the
@@ -58,6 +70,10 @@ pub(crate) struct Tolerance {
 pub(crate) trait Driver {
     /// A new connection.
     fn connect(&mut self) -> Box<dyn Connection>;
+    /// Where datagrams are taken.
+    fn udp_address(&self) -> SocketAddr {
+        panic!("this driver has no datagrams")
+    }
     /// The time that passes here, since some start.
     fn elapsed(&self) -> Duration;
     /// Milliseconds since the Unix epoch by the server's clock.

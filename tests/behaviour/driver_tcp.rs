@@ -1,6 +1,8 @@
-//! The drivers that talk to a process over loopback: ringcached with one or four cores, and memcached.
+//! The drivers that talk to a process: ringcached with one or four cores, over loopback, over a socket in the file
+//! system or by TLS, and memcached.
 #![allow(clippy::disallowed_methods, reason = "real servers run in real time")]
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::common::{Client, Event, Server};
@@ -20,6 +22,16 @@ impl Tcp {
         Self::new(Server::ringcached(&[&["-t", cores.as_str()], options].concat()))
     }
 
+    pub(crate) fn unix(cores: u16, options: &[&str]) -> Self {
+        let cores = cores.to_string();
+        Self::new(Server::ringcached_unix(&[&["-t", cores.as_str()], options].concat()))
+    }
+
+    pub(crate) fn tls(cores: u16, options: &[&str]) -> Self {
+        let cores = cores.to_string();
+        Self::new(Server::ringcached_tls(&[&["-t", cores.as_str()], options].concat()))
+    }
+
     pub(crate) fn memcached(options: &[&str]) -> Self {
         Self::new(Server::memcached(options))
     }
@@ -32,6 +44,10 @@ impl Tcp {
 impl Driver for Tcp {
     fn connect(&mut self) -> Box<dyn Connection> {
         Box::new(self.server.connect())
+    }
+
+    fn udp_address(&self) -> SocketAddr {
+        self.server.udp_address()
     }
 
     fn elapsed(&self) -> Duration {

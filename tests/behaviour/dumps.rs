@@ -239,10 +239,6 @@ options -D /
 > lru_crawler foo
 < ERROR
 
-# there are no certificates to read again
-> refresh_certs
-< Error TLS not enabled
-
 # the clock is moved for tests only
 > debugtime 10
 < ERROR

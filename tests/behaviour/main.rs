@@ -45,6 +45,7 @@ mod pipelining;
 mod retrieval;
 mod storage;
 mod touch_gat;
+mod udp;
 mod watch;
 
 macro_rules! suite {
@@ -52,7 +53,7 @@ macro_rules! suite {
         $(mod $driver {
             suite!(@ $kind retrieval storage cas arithmetic touch_gat expiry flush noreply errors_and_limits pipelining admin
                 meta_get meta_set meta_delete meta_arithmetic meta_stale meta_errors dumps watch
-                binary binary_errors authentication);
+                binary binary_errors authentication udp);
         })+
     };
     (@ $kind:ident $($behaviour:ident)+) => {
@@ -68,6 +69,8 @@ suite! {
     session4 = Session4,
     tcp1 = Tcp1,
     tcp4 = Tcp4,
+    unix4 = Unix4,
+    tls4 = Tls4,
 }
 
 // Needs Debian's memcached, which `scripts/conformance` installs.

@@ -30,7 +30,7 @@ pub(crate) fn run(kind: Kind, behaviour: &str, cases: Vec<Case>) {
     let mut failures = Vec::new();
     let mut drivers: BTreeMap<Vec<&'static str>, Box<dyn Driver>> = BTreeMap::new();
     for case in cases {
-        if case.sockets && !kind.has_sockets() {
+        if (case.sockets && !kind.has_sockets()) || !kind.can_start(&case.options) {
             continue;
         }
         let path = format!("{behaviour}/{}", case.name);

@@ -4,7 +4,7 @@ import time
 
 import pylibmc
 
-from scenario import VALUE_LARGE, many, refuses, same, server
+from scenario import VALUE_LARGE, many, reconnects, refuses, same, server
 
 HOST, PORT = server()
 
@@ -92,3 +92,20 @@ same("version in stats", statistics["version"].startswith(b"1.6."), True)
 same("flush_all", client.flush_all(), True)
 same("get after flush_all", client.get_multi(["b", "object", "number"]), {})
 client.disconnect_all()
+
+for binary in (False, True):
+    ketama = pylibmc.Client([f"{HOST}:{PORT}"], binary=binary, behaviors={"ketama": True, "cas": True, "tcp_nodelay": True})
+    other = pylibmc.Client([f"{HOST}:{PORT}"], binary=binary, behaviors={"ketama": True, "cas": True})
+    same("set by ketama", ketama.set("a", b"one"), True)
+    first, second = ketama.gets("a"), other.gets("a")
+    same("cas", ketama.cas("a", b"ONE", first[1]), True)
+    same("cas of who was late", other.cas("a", b"x", second[1]), False)
+    same("incr", (ketama.set("number", 10), ketama.incr("number", 5), ketama.decr("number", 20)), (True, 15, 0))
+    same("set of a large value", ketama.set("large", VALUE_LARGE), True)
+    same("get of a large value", ketama.get("large"), VALUE_LARGE)
+    same("a key of 250", (ketama.set("k" * 250, b"x"), ketama.get("k" * 250)), (True, b"x"))
+    same("set of many", ketama.set_multi(many(200)), [])
+    same("get of many", ketama.get_multi(list(many(200))), many(200))
+    same("delete", (ketama.delete("a"), ketama.get("a")), (True, None))
+
+reconnects(lambda: connect().set("again", b"x") and connect().get("again") == b"x")

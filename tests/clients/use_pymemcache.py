@@ -8,7 +8,7 @@ from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheError, MemcacheIllegalInputError
 from pymemcache.serde import pickle_serde
 
-from scenario import VALUE_LARGE, many, refuses, same, server
+from scenario import VALUE_LARGE, many, reconnects, refuses, same, server
 
 client = Client(server(), default_noreply=False, timeout=30)
 same("flush_all", client.flush_all(), True)
@@ -98,3 +98,5 @@ same("what an object is stored as", pickle.loads(client.get("object")), thing)
 same("flush_all", client.flush_all(), True)
 same("get after flush_all", client.get_many(["b", "object", "number"]), {})
 client.quit()
+
+reconnects(lambda: client.set("again", b"x") and client.get("again") == b"x")

@@ -4,7 +4,7 @@ import time
 
 import memcache
 
-from scenario import VALUE_LARGE, many, refuses, same, server
+from scenario import VALUE_LARGE, many, reconnects, refuses, same, server
 
 HOST, PORT = server()
 client = memcache.Client([f"{HOST}:{PORT}"], cache_cas=True, socket_timeout=30)
@@ -79,3 +79,5 @@ same("stats settings", "maxbytes" in client.get_stats("settings")[0][1], True)
 client.flush_all()
 same("get after flush_all", client.get_multi(["b", "object", "number"]), {})
 client.disconnect_all()
+
+reconnects(lambda: client.set("again", b"x") and client.get("again") == b"x")

@@ -1,10 +1,16 @@
 //! A raw connection to a server: bytes out, bytes in, and what the end looked like.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
 use super::PATIENCE;
+use super::stream::Stream;
 
 /// A wait this short turns a blocked write into a look for replies.
 const TICK: Duration = Duration::from_millis(20);
@@ -24,24 +30,44 @@ pub(crate) enum Event {
 
 /// A connection with a buffer of what was received and not yet taken.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::over(Stream::Tcp(Self::tcp(address)))
+    }
+
+    /// Over a socket in the file system.
+    pub(crate) fn connect_unix(path: &Path) -> Self {
+        Self::over(Stream::Unix(UnixStream::connect(path).unwrap()))
+    }
+
+    /// Speaking TLS; the handshake takes place when something is sent or received.
+    pub(crate) fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        Self::over(Stream::tls(Self::tcp(address), config))
+    }
+
+    fn over(stream: Stream) -> Self {
+        stream.set_timeout(TICK);
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// What the connection runs over.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    fn tcp(address: SocketAddr) -> TcpStream {
         let started = Instant::now();
-        let stream = loop {
+        loop {
             match TcpStream::connect_timeout(&address, PATIENCE) {
-                Ok(stream) => break stream,
+                Ok(stream) => return stream,
                 Err(error) => assert!(started.elapsed() < PATIENCE, "cannot connect to {address}: {error}"),
             }
             std::thread::sleep(Duration::from_millis(5));
-        };
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(TICK)).unwrap();
-        stream.set_write_timeout(Some(TICK)).unwrap();
-        Self { stream, buffer: Vec::new() }
+        }
     }
 
     /// Sends all of `bytes`, taking in replies where the server waits for that. Bytes for a server that has closed
@@ -57,6 +83,14 @@ impl Client {
                 Err(error) => panic!("cannot send: {error}"),
             }
             assert!(started.elapsed() < PATIENCE, "the server does not take {} more bytes", rest.len());
+        }
+        while let Err(error) = self.stream.flush() {
+            if is_reset(error.kind()) {
+                return;
+            }
+            assert!(is_timeout(error.kind()), "cannot send: {error}");
+            assert!(started.elapsed() < PATIENCE, "the server does not take the last bytes");
+            let _ = self.look(Duration::from_millis(1));
         }
     }
 
@@ -136,12 +170,12 @@ impl Client {
 
     /// Says that no more requests will come, unless the server has closed already.
     pub(crate) fn half_close_or_gone(&mut self) {
-        drop(self.stream.shutdown(Shutdown::Write));
+        self.stream.shutdown_write();
     }
 
     /// Says that no more requests will come.
     pub(crate) fn half_close(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.stream.shutdown_write();
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringcached::engine::{Access, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::engine::{Access, Address, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
 use ringcached::memory::Budget;
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
@@ -57,6 +57,7 @@ pub(crate) fn config() -> EngineConfig {
         access: Access::default(),
         admin: AdminConfig::default(),
         idle_timeout_ms: None,
+        has_tls: false,
         version: "1.6.45-ringcached-test",
         settings: vec![("maxbytes", "0".to_owned()), ("verbosity", "0".to_owned())],
         listeners: Vec::new(),
@@ -108,8 +109,12 @@ impl Cluster {
     pub(crate) fn connect(&mut self, core: usize) -> Client {
         let id = ConnectionId { index: self.next_index[core], generation: 0 };
         self.next_index[core] += 1;
-        let address = ([127, 0, 0, 1], 11211).into();
-        self.engines[core].open(id, Peer { descriptor: 3, remote: address, local: address }, self.now);
+        let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
+        self.engines[core].open(
+            id,
+            Peer { descriptor: 3, remote: address.clone(), local: address, dialect: None },
+            self.now,
+        );
         Client { core, id }
     }
 

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails the test that called it")]
 #![allow(clippy::disallowed_methods, reason = "tests measure real time and talk from several threads")]
 
+pub(crate) mod authority;
 mod client;
+pub(crate) mod stream;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,12 +30,40 @@ pub(crate) struct Server {
     directory: PathBuf,
     port: u16,
     over: bool,
+    transport: Transport,
+}
+
+/// What connections to a server run over.
+enum Transport {
+    Tcp,
+    Unix(PathBuf),
+    Tls(Arc<rustls::ClientConfig>),
 }
 
 impl Server {
     /// Starts ringcached on an ephemeral loopback port with these further options.
     pub(crate) fn ringcached(options: &[&str]) -> Self {
         Self::start(ringcached(options))
+    }
+
+    /// The same, with connections over a socket in the file system.
+    pub(crate) fn ringcached_unix(options: &[&str]) -> Self {
+        let directory = scratch_directory();
+        let path = directory.join("socket");
+        let mut command = ringcached(options);
+        command.arg("-s").arg(&path);
+        Self::start_in(command, directory, Transport::Unix(path))
+    }
+
+    /// The same, with connections that speak TLS.
+    pub(crate) fn ringcached_tls(options: &[&str]) -> Self {
+        let directory = scratch_directory();
+        let authority = authority::Authority::new("tests");
+        let (certificate, key) = authority.sign("localhost").write(&directory, "server");
+        let mut command = ringcached(options);
+        let files = format!("ssl_chain_cert={},ssl_key={}", certificate.display(), key.display());
+        command.args(["-Z", "-o", &files]);
+        Self::start_in(command, directory, Transport::Tls(authority.client(None, rustls::ALL_VERSIONS)))
     }
 
     /// Starts the memcached of the system, for comparison.
@@ -42,8 +73,11 @@ impl Server {
         Self::start(command)
     }
 
-    fn start(mut command: Command) -> Self {
-        let directory = scratch_directory();
+    fn start(command: Command) -> Self {
+        Self::start_in(command, scratch_directory(), Transport::Tcp)
+    }
+
+    fn start_in(mut command: Command, directory: PathBuf, transport: Transport) -> Self {
         let port_file = directory.join("port");
         command.env("MEMCACHED_PORT_FILENAME", &port_file);
         let mut child = command
@@ -70,7 +104,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        let server = Self { child, directory, port, over: false };
+        let server = Self { child, directory, port, over: false, transport };
         drop(server.connect());
         server
     }
@@ -82,7 +116,18 @@ impl Server {
 
     /// A new connection.
     pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.address())
+        match &self.transport {
+            Transport::Tcp => Client::connect(self.address()),
+            Transport::Unix(path) => Client::connect_unix(path),
+            Transport::Tls(config) => Client::connect_tls(self.address(), config),
+        }
+    }
+
+    /// Where the server takes datagrams, if it does.
+    pub(crate) fn udp_address(&self) -> SocketAddr {
+        let text = fs::read_to_string(self.directory.join("port")).unwrap();
+        let port = text.lines().find_map(|line| line.strip_prefix("UDP INET: ")).expect("a server with -U");
+        (Ipv4Addr::LOCALHOST, port.parse().unwrap()).into()
     }
 
     /// Resident memory of the server in bytes.

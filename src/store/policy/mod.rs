@@ -32,6 +32,8 @@ const FULL_PART: usize = 10;
 const PRIOR_SIXTEENTHS: u32 = 10;
 /// The count from which on a new item goes to main at once, if it is worth it: it was asked for before.
 const RETURNED_COUNT: u32 = 2;
+/// The use counter an item goes on with in main, at most: what was used lately counts twice.
+const CARRIED_MAX: u8 = 1;
 /// One part in this many of the capacity: how many bytes judged the borders remember.
 const MEMORY_PART: usize = 8;
 /// One part in this many of the capacity, at least `KEPT_MIN` bytes, is kept in a row at most.
@@ -175,7 +177,7 @@ impl Policy {
         let is_above = worth > border.at || (worth == border.at && self.draw() >= border.below);
         if is_above && self.kept_bytes <= (self.capacity / KEPT_PART).max(KEPT_MIN) {
             self.kept_bytes = self.kept_bytes.saturating_add(item.size);
-            return Verdict::Keep { uses: 0 };
+            return Verdict::Keep { uses: item.uses.min(CARRIED_MAX) };
         }
         self.kept_bytes = 0;
         Verdict::Evict
@@ -251,7 +253,7 @@ mod tests {
             assert_eq!(policy.place(hash(key), 100), Queue::Probation);
             let uses = (key % 2) as u8 * 3;
             let verdict = policy.judge(Queue::Probation, candidate(key, 100, uses));
-            let expected = if uses > 0 { Verdict::Keep { uses: 0 } } else { Verdict::Evict };
+            let expected = if uses > 0 { Verdict::Keep { uses: CARRIED_MAX } } else { Verdict::Evict };
             assert_eq!(verdict, expected, "{uses} uses");
         }
     }
@@ -271,7 +273,7 @@ mod tests {
         let mut policy = settled(1);
         for key in 100_000..100_020 {
             policy.place(hash(key), 100);
-            assert_eq!(policy.judge(Queue::Probation, candidate(key, 20, 1)), Verdict::Keep { uses: 0 });
+            assert_eq!(policy.judge(Queue::Probation, candidate(key, 20, 1)), Verdict::Keep { uses: 1 });
             assert_eq!(policy.judge(Queue::Probation, candidate(key, 2_000, 1)), Verdict::Evict);
         }
     }

@@ -8,8 +8,8 @@
 
 /// Counters per item held, before rounding to a power of two: 1 byte.
 const COUNTERS_PER_ITEM: usize = 2;
-/// Once as many uses as this per item held were counted, all counts are halved.
-const USES_PER_AGE: u64 = 1;
+/// Once as many quarters of a use as this per item held were counted, all counts are halved.
+const USE_QUARTERS_PER_AGE: u64 = 3;
 /// Bytes of capacity for which one chunk is made.
 const CHUNK_SHARE: usize = 4 << 20;
 const CHUNKS_MAX: usize = 1 << 16;
@@ -91,7 +91,7 @@ impl Sketch {
             }
         }
         self.uses += u64::from(uses);
-        let aged = self.uses > self.items.max(1024) * USES_PER_AGE;
+        let aged = self.uses * 4 > self.items.max(1024) * USE_QUARTERS_PER_AGE;
         if aged {
             self.uses = 0;
             self.age = self.age.wrapping_add(1);
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn counts_are_halved_once_enough_was_counted_and_end_at_the_highest() {
         let mut sketch = Sketch::new(1 << 20);
-        sketch.fit(2_000);
+        sketch.fit(2_400);
         assert_eq!(sketch.add(hash(1), 40).0, COUNT_MAX);
         let mut ages = 0;
         for key in 0..4_000 {
