@@ -74,7 +74,7 @@ pub(crate) enum Verify {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct Options {
-    /// The server: HOST:PORT, [IPV6]:PORT, or the path of a Unix socket
+    /// The server: HOST:PORT, \[IPV6\]:PORT, or the path of a Unix socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11211", help_heading = "Server")]
     pub(crate) server: String,
     /// What to speak

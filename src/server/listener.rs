@@ -223,7 +223,8 @@ mod tests {
 
     use super::*;
 
-    const TCP: Kind = Kind::Tcp { backlog: 64 };
+    // With room for all clients, should they meet on one core.
+    const TCP: Kind = Kind::Tcp { backlog: 256 };
 
     fn free(addresses: &[&str]) -> Listen {
         let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();

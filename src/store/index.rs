@@ -217,15 +217,21 @@ impl Index {
         self.regions.len()
     }
 
-    /// Calls `each` with the places of one of the [`SLICES`] parts of a region.
-    pub(super) fn slice(&self, region: usize, slice: usize, mut each: impl FnMut(u64)) {
-        let Some(region) = self.regions.get(region) else { return };
+    /// Entries of a region.
+    pub(super) fn region_len(&self, region: usize) -> usize {
+        self.regions.get(region).map_or(0, |region| region.len)
+    }
+
+    /// Calls `each` with the places of some of the [`SLICES`] parts of a region.
+    pub(super) fn slices(&self, region: usize, slices: std::ops::Range<usize>, mut each: impl FnMut(u64)) {
+        let Some(region) = self.regions.get(region).filter(|region| region.len > 0) else { return };
         let count = region.tables.len();
-        let (first, last) = ((slice as u64) << 22, ((slice as u64 + 1) << 22) - 1);
+        let (first, end) = ((slices.start as u64) << 22, (slices.end as u64) << 22);
+        let last = end.saturating_sub(1);
         let Some(tables) = region.tables.get(table_of(first, count)..(table_of(last, count) + 1).min(count)) else {
             return;
         };
-        for entry in tables.iter().flatten().filter(|entry| entry.check() >> 22 == slice as u64) {
+        for entry in tables.iter().flatten().filter(|entry| (first..end).contains(&entry.check())) {
             each(entry.place());
         }
     }
@@ -443,8 +449,8 @@ mod tests {
         (0..50_000).for_each(|number| insert(&mut index, number));
         let mut seen = Vec::new();
         for region in 0..index.regions() {
-            for slice in 0..SLICES {
-                index.slice(region, slice, |place| seen.push(place));
+            for slice in 0..SLICES / 2 {
+                index.slices(region, 2 * slice..2 * slice + 2, |place| seen.push(place));
             }
         }
         seen.sort_unstable();

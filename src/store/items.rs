@@ -482,9 +482,9 @@ impl Items {
         None
     }
 
-    /// The places of the items of one slice of the index.
-    pub(super) fn slice(&self, region: usize, slice: usize, mut each: impl FnMut(Place)) {
-        self.index.slice(region, slice, |unit| each(self.place(unit)));
+    /// The places of the items of some slices of the index.
+    pub(super) fn slices(&self, region: usize, slices: std::ops::Range<usize>, mut each: impl FnMut(Place)) {
+        self.index.slices(region, slices, |unit| each(self.place(unit)));
     }
 
     /// An item is one no more: its bytes are waste, and if it was the last of its segment, that is free.

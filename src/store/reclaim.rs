@@ -19,6 +19,8 @@ const WASTE_SHARE: usize = 8;
 const WASTE_SHARE_WITHOUT_EVICTION: usize = 64;
 /// Segments' worth of items that are kept in a row before the next goes whatever the policy says.
 const KEPT_SEGMENTS_MAX: usize = 8;
+/// What an item's entry in the index costs, for the policy.
+pub(super) const INDEX_ENTRY_COST: usize = 14;
 /// Steps that a store does ahead of its need, for each so many bytes that it writes.
 const STEP_BYTES: usize = 256;
 /// Evicted items fetched within this time before are counted as active, as memcached does.
@@ -196,7 +198,13 @@ impl Shard {
             found += 1;
         }
         self.items.emptied = Some(cursor);
-        for &(place, hash) in &batch[..found] {
+        let large = self.items.large.charge();
+        for (number, &(place, hash)) in batch[..found].iter().enumerate() {
+            if large.saturating_sub(self.items.large.charge()) > self.items.segment_len() {
+                // Large values have made much room: who needs it looks whether it is enough.
+                self.go_on_at(batch[number].0);
+                return;
+            }
             self.empty_item(place, hash, now);
         }
         if self.items.emptied.is_none() {
@@ -212,6 +220,14 @@ impl Shard {
         self.items.settle_tables();
     }
 
+    /// Goes on emptying with the item at a place, if its segment is not free by now.
+    fn go_on_at(&mut self, place: Place) {
+        let at = u32::try_from(place % self.items.segment_len()).unwrap_or(u32::MAX);
+        if let Some(cursor) = &mut self.items.emptied {
+            cursor.at = at;
+        }
+    }
+
     fn empty_item(&mut self, place: Place, hash: KeyHash, now: Now) {
         if self.life(place, now) != Life::Live {
             self.bury(place, hash, Death::ForRoom, now);
@@ -221,7 +237,8 @@ impl Shard {
         let life = self.items.segments.get(segment).life;
         let item = self.items.view(place);
         let stride = self.items.stride(item);
-        let size = stride + item.large_number().map_or(0, |number| self.items.large.get(number).charge());
+        let large = item.large_number().map_or(0, |number| self.items.large.get(number).charge());
+        let size = stride + large + INDEX_ENTRY_COST;
         let queue = self.items.segments.get(segment).queue;
         let (target, uses) = match self.emptying.purpose {
             Purpose::Compact => (Target { queue, life, instead_of: Some(segment) }, item.header().uses()),
@@ -352,6 +369,15 @@ impl Shard {
         let taken = self.config.budget.taken().max(1) as u128;
         let part = (bytes as u128 * self.memory_taken() as u128).div_ceil(taken);
         usize::try_from(part).unwrap_or(usize::MAX)
+    }
+
+    /// Gives back what tables took beyond the limit when they grew.
+    #[inline]
+    pub(super) fn shed_excess(&mut self, now: Now) {
+        let excess = self.config.budget.excess();
+        if excess > 0 && self.config.evict {
+            self.shed_to(self.items.share().saturating_sub(self.part_of(excess)), now);
+        }
     }
 
     /// Gives memory back until the shard has no more than `goal`, if it can.

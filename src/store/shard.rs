@@ -16,6 +16,10 @@ use super::reclaim::{Death, Emptying, Purpose};
 use crate::memory::LargeMemory;
 use crate::terms::{CasUnique, Deadline, FlushOrder, Key, KeyHash, Now};
 
+/// A step of a walk ends behind this many items, or this many parts of the index.
+const WALK_ITEMS: usize = 100;
+const WALK_SLICES: usize = 64;
+
 /// One core's items, bounded by the budget that all shards share.
 ///
 /// What the shard takes of the budget never brings that above its limit, except for what tables take for a moment while
@@ -231,17 +235,26 @@ impl Shard {
     /// One bounded step of a walk through all items: calls `each` with the live ones of it. An item that is there
     /// throughout the walk is met once. `None` at the end.
     pub fn walk(&self, cursor: WalkCursor, now: Now, mut each: impl FnMut(Key<'_>, &Item<'_>)) -> Option<WalkCursor> {
-        self.items.slice(cursor.region, cursor.slice, |place| {
-            let Some(key) = Key::new(self.items.view(place).key()) else { return };
-            if self.life(place, now) == Life::Live {
-                each(key, &self.item(Found { place, hash: KeyHash(0) }, now));
+        let (mut next, mut met) = (cursor, 0);
+        for _ in 0..WALK_SLICES {
+            let mut meet = |place| {
+                met += 1;
+                let Some(key) = Key::new(self.items.view(place).key()) else { return };
+                if self.life(place, now) == Life::Live {
+                    each(key, &self.item(Found { place, hash: KeyHash(0) }, now));
+                }
+            };
+            let is_small = next.slice == 0 && self.items.index.region_len(next.region) <= WALK_ITEMS;
+            let slices = if is_small { 0..SLICES } else { next.slice..next.slice + 1 };
+            self.items.slices(next.region, slices.clone(), &mut meet);
+            next.slice = slices.end;
+            if next.slice == SLICES {
+                next = WalkCursor { region: next.region + 1, slice: 0 };
             }
-        });
-        let next = if cursor.slice + 1 < SLICES {
-            WalkCursor { slice: cursor.slice + 1, ..cursor }
-        } else {
-            WalkCursor { region: cursor.region + 1, slice: 0 }
-        };
+            if met >= WALK_ITEMS || next.region >= self.items.index.regions() {
+                break;
+            }
+        }
         (next.region < self.items.index.regions()).then_some(next)
     }
 

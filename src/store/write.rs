@@ -7,6 +7,7 @@ use super::door::{
 use super::item::{Access, Traits, parse_number};
 use super::items::{Items, Place, Written};
 use super::policy::Queue;
+use super::reclaim::INDEX_ENTRY_COST;
 use super::shard::Shard;
 use crate::memory::NoMemory;
 use crate::terms::{Arithmetic, Deadline, Flags, Key, KeyHash, Marks, Now, StoreMode};
@@ -31,6 +32,7 @@ impl Shard {
                 if self.items.is_half_full(place) {
                     self.reclaim_ahead(len, now);
                 }
+                self.shed_excess(now);
                 outcome
             }
             Err(outcome) => outcome,
@@ -248,7 +250,8 @@ impl Shard {
         self.check_value_len(value.as_slice().len())?;
         let value = self.written(value, now)?;
         let len = Items::len_max(key, stored_len(&value), matches!(value, Written::Large(_)), traits);
-        let size = len + if let Written::Large(large) = &value { large.charge() } else { 0 };
+        let large = if let Written::Large(large) = &value { large.charge() } else { 0 };
+        let size = len + large + INDEX_ENTRY_COST;
         let queue = self.policy.place(hash.0, size);
         self.settle_policy();
         let target = Items::target(queue, self.items.life_of(traits.deadline, now));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::driver::Kind;
 use crate::talk::{Failure, Talk};
 use crate::transcript::{Case, cases as transcript};
 
@@ -203,7 +204,7 @@ fn connections(talk: &mut Talk<'_>) -> Result<(), Failure> {
     drop(other);
     let found = lines(talk, "type=conn_close ")?;
     let events: Vec<String> = found.iter().map(|line| event(line)).collect();
-    let is_told =
-        |what: &str| events.iter().any(|event| event.starts_with(&format!("type={what} rip=127.0.0.1 rport=")));
+    let from = if talk.kind == Kind::Unix4 { "unix" } else { "127.0.0.1" };
+    let is_told = |what: &str| events.iter().any(|event| event.starts_with(&format!("type={what} rip={from} rport=")));
     if is_told("conn_new") && is_told("conn_close") { Ok(()) } else { Err(Failure::Wrong(format!("told {events:#?}"))) }
 }

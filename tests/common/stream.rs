@@ -53,6 +53,13 @@ impl Stream {
             Self::Tcp(socket) => drop(socket.shutdown(Shutdown::Write)),
             Self::Unix(socket) => drop(socket.shutdown(Shutdown::Write)),
             Self::Tls(tls) => {
+                // Before the end of the handshake the word would stand before what was given to be sent.
+                while tls.machine.is_handshaking() {
+                    match tls.receive() {
+                        Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                        _ => {}
+                    }
+                }
                 tls.machine.send_close_notify();
                 while let Err(error) = tls.flush()
                     && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
@@ -117,11 +124,15 @@ impl Tls {
                 }
                 other => return other,
             }
-            self.machine.read_tls(&mut self.socket)?;
-            let outcome = self.machine.process_new_packets();
-            // The handshake goes on, or the server is told what is wrong.
-            let _ = self.flush();
-            outcome.map_err(|error| io::Error::new(ErrorKind::ConnectionReset, error))?;
+            self.receive()?;
         }
+    }
+
+    /// Takes in what the socket has. The handshake goes on, or the server is told what is wrong.
+    fn receive(&mut self) -> io::Result<()> {
+        self.machine.read_tls(&mut self.socket)?;
+        let outcome = self.machine.process_new_packets();
+        let _ = self.flush();
+        outcome.map(drop).map_err(|error| io::Error::new(ErrorKind::ConnectionReset, error))
     }
 }
