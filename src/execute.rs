@@ -70,21 +70,18 @@ impl Executor<'_> {
                     out.put(response::NOT_FOUND);
                 }
             }
-            Op::Packet(request) => self.packet(&request, key, hash, value, out),
         }
     }
 
     /// Looks up one key and writes its part of the reply: the value's line, the value and its end, or nothing.
     #[inline]
     pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: KeyHash, out: &mut Output) {
-        if let Some(item) = self.look_up(retrieval.touch, key, hash) {
-            write_item(key, &item, retrieval.with_cas, out);
-        }
+        self.look_up(retrieval.touch, key, hash, |item| write_item(key, item, retrieval.with_cas, out));
     }
 
-    /// Looks up one key, and gives a hit a new expiry if there is one.
+    /// Looks up one key, gives a hit a new expiry if there is one, and shows it. Whether it is a hit.
     #[inline]
-    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash) -> Option<Item<'_>> {
+    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash, show: impl FnOnce(&Item<'_>)) -> bool {
         let Self { shard, counters, now, observer } = self;
         let (lookup, hits, misses) = match touch {
             None => {
@@ -104,7 +101,8 @@ impl Executor<'_> {
                     let (status, class, size) = (GetStatus::Found, item.class, item.value.len());
                     observer.observe(&Event::Get { key, status, class, size }, *now);
                 }
-                return Some(item);
+                show(&item);
+                return true;
             }
             Lookup::Miss => GetStatus::NotFound,
             Lookup::Expired => {
@@ -120,7 +118,7 @@ impl Executor<'_> {
         if let Some(observer) = observer {
             observer.observe(&Event::Get { key, status, class: 0, size: 0 }, *now);
         }
-        None
+        false
     }
 
     fn store(&mut self, request: StoreRequest<'_>) -> StoreOutcome {

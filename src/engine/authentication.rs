@@ -14,6 +14,7 @@ use crate::terms::CasUnique;
 
 impl Conversation<'_> {
     /// A client of the text dialect has sent name and password.
+    #[cold]
     pub(super) fn authenticate(&mut self, token: &[u8]) {
         let Some((user, password)) = parse_credentials(token) else {
             self.session.slots.put(|out| out.put(ProtocolError::AuthTokenFormat.line()));

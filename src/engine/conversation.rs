@@ -102,7 +102,7 @@ impl Conversation<'_> {
             self.lend_buffer();
         }
         match letter.task {
-            Task::One { .. } | Task::Meta { .. } => {
+            Task::One { .. } | Task::Meta { .. } | Task::Packet { .. } => {
                 if let Some(slot) = letter.slot {
                     self.session.slots.complete(slot, &mut letter.reply);
                 }
@@ -244,7 +244,7 @@ impl Conversation<'_> {
     }
 
     /// Whether a request may run on this core's shard now: in strict order it waits for the letters before it.
-    fn may_run_here(&self, owner: ShardId) -> bool {
+    pub(super) fn may_run_here(&self, owner: ShardId) -> bool {
         owner == self.node.id && !(self.node.config.strict_order && self.session.outstanding > 0)
     }
 

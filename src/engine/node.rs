@@ -11,6 +11,7 @@ use crate::execute::meta::MetaCall;
 use crate::execute::observe::Observe;
 use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
+use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::routing::Routing;
@@ -138,6 +139,18 @@ impl Node {
         self.executor().meta(MetaCall { verb, flags, key, hash }, value, out);
     }
 
+    /// Runs a packet on this core's shard.
+    pub(super) fn execute_packet(
+        &mut self,
+        request: &ItemRequest,
+        key: Key<'_>,
+        value: Incoming<'_>,
+        out: &mut Output,
+    ) {
+        let hash = self.ahead.hash(key, &self.shard);
+        self.executor().packet(request, key, hash, value, out);
+    }
+
     #[inline]
     fn executor(&mut self) -> Executor<'_> {
         let observer = match &mut self.observer {
@@ -164,6 +177,7 @@ impl Node {
         self.descriptor = letter.descriptor;
         match letter.task {
             Task::One { op, key_len } => self.serve_one(letter, op, usize::from(key_len)),
+            Task::Packet { request, key_len } => self.serve_packet(letter, &request, usize::from(key_len)),
             Task::Meta { verb, set, key_len, flags_len } => {
                 self.serve_meta(letter, verb, set, usize::from(key_len), usize::from(flags_len));
             }
@@ -203,6 +217,14 @@ impl Node {
         } else {
             self.execute_silently(op, key, value);
         }
+    }
+
+    fn serve_packet(&mut self, letter: &mut Letter, request: &ItemRequest, key_len: usize) {
+        let Letter { data, value, reply, .. } = letter;
+        let Some((key, small)) = data.split_at_checked(key_len) else { return };
+        let Some(key) = Key::new(key) else { return };
+        let value = value.take().map_or(Incoming::Slice(small), Incoming::Large);
+        self.execute_packet(request, key, value, reply);
     }
 
     fn serve_meta(&mut self, letter: &mut Letter, verb: Verb, set: FlagSet, key_len: usize, flags_len: usize) {

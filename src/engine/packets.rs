@@ -5,13 +5,16 @@ use crate::engine::report;
 use crate::protocol::binary::request::{Command, ItemRequest, Request};
 use crate::protocol::binary::{Status, Tag, response};
 use crate::protocol::text::request::parse_statistics;
-use crate::protocol::{self, Op, Parsed, StatsReport};
+use crate::protocol::{self, Parsed, StatsReport};
 use crate::session::framing::Packet;
 use crate::session::gather::GatherKind;
+use crate::session::letter::Task;
 use crate::store::Incoming;
 use crate::terms::{Exptime, Key};
 
 impl Conversation<'_> {
+    /// Kept apart, so that lines are run by code that fits together.
+    #[inline(never)]
     pub(super) fn packet(&mut self, packet: Packet<'_>) {
         match packet {
             Packet::Whole { head, value } => self.whole_packet(&head, value),
@@ -20,14 +23,14 @@ impl Conversation<'_> {
                 let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
                 let request = ItemRequest { tag, opcode, command, compare, too_large: false };
                 if let Some(key) = large.key() {
-                    self.submit(Op::Packet(request), key, Incoming::Slice(&value), false);
+                    self.submit_packet(request, key, Incoming::Slice(&value));
                 }
             }
             Packet::TooLarge(large) => {
                 let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
                 let request = ItemRequest { tag, opcode, command, compare, too_large: true };
                 if let Some(key) = large.key() {
-                    self.submit(Op::Packet(request), key, Incoming::Slice(&[]), false);
+                    self.submit_packet(request, key, Incoming::Slice(&[]));
                 }
             }
             Packet::Refused { tag, status, close } => {
@@ -49,7 +52,7 @@ impl Conversation<'_> {
             | Command::Arithmetic { .. } => {
                 let request = ItemRequest { tag, opcode, command, compare, too_large: false };
                 if let Some(key) = Key::new(head.key) {
-                    self.submit(Op::Packet(request), key, Incoming::Slice(value), false);
+                    self.submit_packet(request, key, Incoming::Slice(value));
                 }
             }
             Command::Flush(delay) => {
@@ -74,6 +77,28 @@ impl Conversation<'_> {
                 self.authenticate_by_packet(tag, command, head.key, value);
             }
         }
+    }
+
+    /// Runs a packet on its owner. A quiet one keeps its place all the same: it may have something to say.
+    fn submit_packet(&mut self, request: ItemRequest, key: Key<'_>, value: Incoming<'_>) {
+        let owner = self.node.routing.owner(key);
+        if self.may_run_here(owner) {
+            let Self { node, session, .. } = self;
+            session.slots.put(|out| node.execute_packet(&request, key, value, out));
+            return;
+        }
+        let mut letter = self.node.letter(owner, self.id);
+        letter.slot = Some(self.session.slots.reserve());
+        #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
+        let key_len = key.as_bytes().len() as u8;
+        letter.task = Task::Packet { request, key_len };
+        letter.data.extend_from_slice(key.as_bytes());
+        match value {
+            Incoming::Slice(small) => letter.data.extend_from_slice(small),
+            Incoming::Large(large) => letter.value = Some(large),
+        }
+        self.session.parked.push_back(letter);
+        self.post_parked();
     }
 
     /// `Stat`: the reports of the text dialect, a packet for each line.

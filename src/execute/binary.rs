@@ -9,7 +9,7 @@ use crate::terms::{CasUnique, Deadline, Flags, Key, KeyHash, StoreMode};
 
 impl Executor<'_> {
     /// Runs one packet and writes its response, unless it is quiet about what came of it.
-    pub(super) fn packet(
+    pub fn packet(
         &mut self,
         request: &ItemRequest,
         key: Key<'_>,
@@ -21,10 +21,9 @@ impl Executor<'_> {
         let done = match request.command {
             Command::Retrieve { touch } => {
                 let shown_key = if matches!(opcode.verb, Verb::GetK | Verb::GatK) { key.as_bytes() } else { b"" };
-                match self.look_up(touch, key, hash) {
-                    Some(item) => write_hit(tag, opcode.verb, shown_key, &item, out),
-                    None if opcode.quiet => {}
-                    None => out.write(|buffer| response::write_miss(buffer, tag, shown_key)),
+                let show = |item: &Item<'_>| write_hit(tag, opcode.verb, shown_key, item, out);
+                if !self.look_up(touch, key, hash, show) && !opcode.quiet {
+                    out.write(|buffer| response::write_miss(buffer, tag, shown_key));
                 }
                 return;
             }

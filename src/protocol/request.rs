@@ -2,7 +2,6 @@
 
 use crate::protocol::ProtocolError;
 use crate::protocol::admin::Admin;
-use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::MetaRequest;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
@@ -37,8 +36,6 @@ pub enum Op {
         /// When the item is to die now.
         exptime: Exptime,
     },
-    /// A packet of the binary dialect, which is answered in that dialect.
-    Packet(ItemRequest),
 }
 
 /// How keys are looked up.

@@ -219,9 +219,22 @@ impl Framing {
     /// input is needed.
     #[inline]
     pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        match self.state {
-            State::Line => self.line(input),
-            _ => self.unusual(input),
+        if !matches!(self.state, State::Line) {
+            self.decide(input);
+            if !matches!(self.state, State::Line) {
+                return self.unusual(input);
+            }
+        }
+        self.line(input)
+    }
+
+    /// The first byte of all decides about the dialect.
+    fn decide(&mut self, input: &[u8]) {
+        if let (State::Start, Some(&first)) = (&self.state, input.first()) {
+            self.state = match first {
+                REQUEST_MAGIC => State::Packets(PacketFraming::new(false)),
+                _ => State::Line,
+            };
         }
     }
 
@@ -330,19 +343,9 @@ impl Framing {
 
     fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
-            State::Line => (0, None),
             State::Packets(packets) => packets.next(input, self.item_size_max),
-            State::Start => match input.first() {
-                None => (0, None),
-                Some(&REQUEST_MAGIC) => {
-                    self.state = State::Packets(PacketFraming::new(false));
-                    self.unusual(input)
-                }
-                Some(_) => {
-                    self.state = State::Line;
-                    self.line(input)
-                }
-            },
+            // There is no first byte yet; lines have been looked at before.
+            State::Start | State::Line => (0, None),
             State::Locked(locked) => match locked.next(input) {
                 (_, Some(Frame::Close)) => self.close(input),
                 other => other,

@@ -4,6 +4,7 @@
 use crate::memory::LargeValue;
 use crate::metrics::{Counters, ItemTotals};
 use crate::protocol::admin::{DumpRequest, WatchKinds};
+use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaRequest, Verb};
 use crate::protocol::{Op, Output, Retrieval};
 use crate::session::report::{Report, ReportKind};
@@ -26,6 +27,13 @@ pub enum Task {
     One {
         /// What to do.
         op: Op,
+        /// Length of the key.
+        key_len: u8,
+    },
+    /// One packet of the binary dialect; key and value as above.
+    Packet {
+        /// What it asks for.
+        request: ItemRequest,
         /// Length of the key.
         key_len: u8,
     },

@@ -33,7 +33,7 @@ const TRANSCRIPT: &str = r"
 < END
 > lru_crawler metadump {class}
 < OK
-<| key=a%3Ab exp=-1 la={la} cas={cas} fetch=yes cls={class} size={size} flags=5 \n
+<| key=a%3Ab exp=-1 la={later} cas={cas} fetch=yes cls={class} size={size} flags=5 \n
 < END
 within 0.9
 
