@@ -47,7 +47,7 @@ const ROOMY: Plan = Plan {
 /// Far more keys than fit, and one request at a time, so that a loss is seen where it shows.
 const TIGHT: Plan = Plan {
     cores: 1,
-    memory_limit: 128 << 10,
+    memory_limit: 64 << 10,
     value_len_max: 4000,
     keys: 100,
     batches: 500,
@@ -350,7 +350,7 @@ fn one_engine_without_memory_forgets_only_what_it_evicts() {
 #[test]
 fn four_engines_without_memory_forget_only_what_they_evict() {
     assert!(
-        run(Plan { cores: 4, memory_limit: 64 << 10, keys: 250, ..TIGHT }, 4) > 0,
+        run(Plan { cores: 4, memory_limit: 64 << 10, keys: 600, batches: 4000, ..TIGHT }, 4) > 0,
         "nothing was evicted: the test tests nothing"
     );
 }
