@@ -427,7 +427,6 @@ fn a_refusal_is_one_line_and_exit_code_2() {
         &["word"],
         &["--disable"],
         &["line\nbreak"],
-        &["-s", "/tmp/x"],
         &["-u", "no-such-user-here", "-c", "0"],
     ] {
         let (code, page, errors) = run(arguments);

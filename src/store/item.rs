@@ -362,6 +362,14 @@ impl Plan {
         Self { header, traits, birth, value_len }
     }
 
+    /// The plan with the optional parts that `present` has, too, where they can say that there is nothing: what was
+    /// there once need not be moved to be gone.
+    pub(super) fn over(self, present: ItemView<'_>) -> Self {
+        let info = self.header.info | present.header().info & (FLAGS | DEADLINE | WIDE_BIRTH);
+        let birth_low = if info & WIDE_BIRTH == 0 { self.header.birth_low } else { (self.birth & 0xffff) as u16 };
+        Self { header: Header { info, birth_low, ..self.header }, ..self }
+    }
+
     /// Bytes the item will take.
     pub(super) const fn len(&self) -> usize {
         (self.header.head_len() + self.header.key_len() + self.value_len).next_multiple_of(2)
@@ -481,6 +489,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_part_that_is_there_may_say_that_there_is_nothing() {
+        let key = Key::new(b"key").unwrap();
+        let traits = Traits { flags: Flags(7), deadline: Deadline::from_tenths(99), ..PLAIN };
+        let mut bytes = written(&Plan::new(key, 1, false, traits, 1 << 40, 5), key, b"v");
+        let plan = Plan::new(key, 1, false, PLAIN, 6, 5).over(ItemView::new(&bytes));
+        assert!(plan.fits_over(ItemView::new(&bytes)));
+        plan.write_head(&mut bytes);
+        let item = ItemView::new(&bytes);
+        assert_eq!((item.flags(), item.deadline(), item.birth(5)), (Flags(0), Deadline::NEVER, 6));
+        assert_eq!((item.key(), item.stored_value()), (&b"key"[..], &b"v"[..]));
     }
 
     #[test]

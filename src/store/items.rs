@@ -379,7 +379,7 @@ impl Items {
         let base = self.segments.get(id).base;
         let item = self.view(place);
         let Some(key) = Key::new(item.key()) else { return false };
-        let plan = Plan::new(key, item.stored_value_len(), item.header().is_large(), traits, birth, base);
+        let plan = Plan::new(key, item.stored_value_len(), item.header().is_large(), traits, birth, base).over(item);
         if !plan.fits_over(item) {
             return false;
         }
@@ -395,7 +395,7 @@ impl Items {
         let base = self.segments.get(id).base;
         let item = self.view(place);
         let Some(key) = Key::new(item.key()) else { return false };
-        let plan = Plan::new(key, value.len(), false, traits, birth, base);
+        let plan = Plan::new(key, value.len(), false, traits, birth, base).over(item);
         if !plan.fits_over(item) {
             return false;
         }
