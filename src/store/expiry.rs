@@ -10,7 +10,7 @@ use crate::terms::{Deadline, FlushOrder, Now};
 /// Items that one step of a sweep looks at: 50 µs where all of them are taken back.
 const SWEEP_ITEMS: usize = 256;
 /// Steps of one tick: half a millisecond.
-const SWEEP_STEPS_PER_TICK: usize = 10;
+const SWEEP_STEPS_PER_TICK: usize = 3;
 /// Segments that one tick goes on with in the round that keeps access stamps right.
 const AGING_SEGMENTS_PER_TICK: SegmentId = 2;
 /// A segment is looked at for this every two hours.
