@@ -88,6 +88,14 @@ impl Bench {
         matches!(self.shard.get(key, hash, self.now), Lookup::Hit(_))
     }
 
+    /// Where the bytes of so many items go.
+    fn parts(&self, items: usize) -> String {
+        let stats = self.shard.stats();
+        let index = stats.hash_bytes as f64 / items as f64;
+        let rest = (self.shard.memory_taken() as f64 - stats.bytes as f64) / items as f64;
+        format!("index {index:.1}, policy, free memory and bookkeeping {rest:.1}")
+    }
+
     fn items(&self) -> usize {
         usize::try_from(self.shard.stats().curr_items).unwrap()
     }
@@ -121,31 +129,34 @@ fn bytes_per_item(numbers: &[usize]) {
     let mut bench = Bench::new((items * (len + 64)).next_multiple_of(64 * MIB));
     bench.value = vec![b'v'; *len];
     (0..*items).for_each(|number| assert!(bench.set(number, *len, *ttl_s)));
-    let stats = bench.shard.stats();
     assert_eq!(bench.items(), *items);
     println!(
-        "{items} items, {len}-byte values, TTL {ttl_s} s: {:.1} bytes per item beyond key and value; index {:.1}, \
-         policy and bookkeeping {:.1}",
+        "{items} items, {len}-byte values, TTL {ttl_s} s: {:.1} bytes per item beyond key and value: {}",
         overhead(before, *items, *len),
-        stats.hash_bytes as f64 / *items as f64,
-        (bench.shard.memory_taken() as f64 - stats.bytes as f64) / *items as f64,
+        bench.parts(*items)
     );
 }
 
 fn worst_count(numbers: &[usize]) {
     let [len, ttl_s] = numbers else { panic!("counts VALUE_LEN TTL_S") };
-    let before = resident();
     let mut bench = Bench::new((20_000_000 * (len + 64)).next_multiple_of(64 * MIB));
     bench.value = vec![b'v'; *len];
-    let mut worst = (0.0, 0);
+    // The process and an empty shard are there before the first item.
+    let before = resident();
+    let mut worst = (0.0, 0, String::new());
     for number in 0..20_000_000 {
         assert!(bench.set(number, *len, *ttl_s));
         if number >= 1_000_000 && number % 50_000 == 0 {
             let cost = overhead(before, number + 1, *len);
-            worst = if cost > worst.0 { (cost, number) } else { worst };
+            if cost > worst.0 {
+                worst = (cost, number + 1, bench.parts(number + 1));
+            }
         }
     }
-    println!("{len}-byte values, TTL {ttl_s} s: at worst {:.1} bytes per item, with {} items", worst.0, worst.1);
+    println!(
+        "{len}-byte values, TTL {ttl_s} s: at worst {:.1} bytes per item, with {} items: {}",
+        worst.0, worst.1, worst.2
+    );
 }
 
 fn zipf_churn(numbers: &[usize]) {
