@@ -22,12 +22,12 @@ use worth::{Border, Spread, Worth};
 
 /// One part in this many of the bytes held is on probation.
 const PROBATION_PART: usize = 32;
-/// Main keeps all but one part in this many of the bytes it judges.
-const MAIN_GIVES_PART: u64 = 2;
-/// While main is still being filled, probation keeps all but one part in this many.
-const FILLING_GIVES_PART: u64 = 2;
+/// Main keeps all but so many sixteenths of the bytes it judges.
+const MAIN_GIVES: u64 = 8;
+/// While main is still being filled, probation keeps all but so many sixteenths.
+const FILLING_GIVES: u64 = 10;
 /// Main counts as full when it lacks less than one part in this many of what it may have.
-const FULL_PART: usize = 10;
+const FULL_PART: usize = 20;
 /// Expected uses of an item beyond its count, in sixteenths: nothing is worth nothing.
 const PRIOR_SIXTEENTHS: u32 = 10;
 /// The count from which on a new item goes to main at once, if it is worth it: it was asked for before.
@@ -142,7 +142,9 @@ impl Policy {
         }
         let count = self.count(hash, 1);
         let is_wanted = count >= RETURNED_COUNT && worth(count, size) > self.main_border.at;
-        if self.main_is_full && is_wanted { Queue::Main } else { Queue::Probation }
+        // What is more than all that probation may hold would be the next to go.
+        let is_huge = size > self.capacity / PROBATION_PART;
+        if (self.main_is_full && is_wanted) || is_huge { Queue::Main } else { Queue::Probation }
     }
 
     /// Room is needed: which queue gives up its oldest segment. To be called before each segment is judged.
@@ -153,12 +155,12 @@ impl Policy {
         let probation_share = all / PROBATION_PART;
         let main_share = all - probation_share;
         self.main_is_full = held.main_bytes >= main_share - main_share / FULL_PART;
-        self.main_border = self.judged_main.border(MAIN_GIVES_PART);
+        self.main_border = self.judged_main.border(MAIN_GIVES);
         self.probation_border = if self.main_is_full {
             // A tie goes to what main holds already.
             Border { below: u64::MAX, ..self.main_border }
         } else {
-            self.judged_probation.border(FILLING_GIVES_PART)
+            self.judged_probation.border(FILLING_GIVES)
         };
         if held.probation_bytes > probation_share { Queue::Probation } else { Queue::Main }
     }

@@ -73,9 +73,9 @@ impl Spread {
         self.bytes[0] += lowest;
     }
 
-    /// The border below which one part in `parts` of the bytes lies.
-    pub(super) fn border(&self, parts: u64) -> Border {
-        let mut left = self.total / parts;
+    /// The border below which so many sixteenths of the bytes lie.
+    pub(super) fn border(&self, sixteenths: u64) -> Border {
+        let mut left = self.total / 16 * sixteenths;
         for (step, &bytes) in self.bytes.iter().enumerate() {
             if bytes > left {
                 let below = ((u128::from(left) << 32) / u128::from(bytes)) as u64;
@@ -113,16 +113,16 @@ mod tests {
     #[test]
     fn the_border_cuts_off_the_part_asked_for() {
         let mut spread = Spread::new();
-        assert_eq!(spread.border(2), Border::LOWEST);
+        assert_eq!(spread.border(8), Border::LOWEST);
         for uses in [16, 32, 64, 128] {
             spread.count(Worth::new(uses, 100), 100, 1 << 30);
         }
-        let border = spread.border(2);
-        assert_eq!(border, Border { at: Worth::new(64, 100), below: 0 });
         let border = spread.border(8);
+        assert_eq!(border, Border { at: Worth::new(64, 100), below: 0 });
+        let border = spread.border(2);
         assert_eq!(border, Border { at: Worth::new(16, 100), below: 1 << 31 });
         spread.lower_by_octave();
-        assert_eq!(spread.border(2).at, Worth::new(32, 100));
+        assert_eq!(spread.border(8).at, Worth::new(32, 100));
     }
 
     #[test]
