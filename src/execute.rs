@@ -13,7 +13,7 @@ pub mod observe;
 use self::observe::{Event, GetStatus, Observe};
 use crate::metrics::Counters;
 use crate::protocol::text::response;
-use crate::protocol::{Op, Output, Retrieval};
+use crate::protocol::{Op, Output, Retrieval, Unstorable};
 use crate::store::{
     ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, StoreOutcome, StoreRequest, Value,
 };
@@ -46,9 +46,9 @@ impl Executor<'_> {
                 let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
                 out.put(stored(mode, self.store(request)));
             }
-            Op::RefuseTooLarge => {
-                self.refuse_too_large(key, hash);
-                out.put(response::TOO_LARGE);
+            Op::Refuse(why) => {
+                self.refuse_value(why, key, hash);
+                out.put(response::unstorable(why));
             }
             Op::Delete => out.put(match self.delete(key, hash, None) {
                 Deleted::Done => response::DELETED,
@@ -144,11 +144,15 @@ impl Executor<'_> {
         }
     }
 
-    /// A `set` announced a value that is too large for any item: the old item goes (PROTOCOL §2).
-    fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash) {
-        self.counters.store_too_large += 1;
-        self.shard.refuse_too_large(key, hash, self.now);
-        self.observe_store("set", key, hash, StoreOutcome::TooLarge, (Deadline::NEVER, 0));
+    /// The value that a `set` announced was not kept: the old item goes (PROTOCOL §2).
+    fn refuse_value(&mut self, why: Unstorable, key: Key<'_>, hash: KeyHash) {
+        count_unstorable(self.counters, why);
+        self.shard.refuse_value(key, hash, self.now);
+        let outcome = match why {
+            Unstorable::TooLarge => StoreOutcome::TooLarge,
+            Unstorable::OutOfMemory => StoreOutcome::OutOfMemory,
+        };
+        self.observe_store("set", key, hash, outcome, (Deadline::NEVER, 0));
     }
 
     /// Deletes an item, of this version if one is given.
@@ -187,6 +191,14 @@ impl Executor<'_> {
             ArithmeticOutcome::Created { .. } | ArithmeticOutcome::Exists | ArithmeticOutcome::NonNumeric => {}
         }
         outcome
+    }
+}
+
+/// Counts a value that was announced and not kept.
+pub const fn count_unstorable(counters: &mut Counters, why: Unstorable) {
+    match why {
+        Unstorable::TooLarge => counters.store_too_large += 1,
+        Unstorable::OutOfMemory => counters.store_no_memory += 1,
     }
 }
 

@@ -37,9 +37,11 @@ pub const AUTH_DELAY_MAX_MS: u64 = 2000;
 
 /// From this size up a value lives in memory of its own and is sent without a copy.
 pub const SHARED_VALUE_LEN_MIN: usize = 16 << 10;
-/// A value that is still arriving grows its memory in steps of this or of a quarter of what has arrived, whichever is
-/// more, so that an announcement alone holds nothing.
-pub const VALUE_GROWTH: usize = 64 << 10;
+/// What a value that arrives and has no memory asks all shards for, at least: as much as has arrived already if that is
+/// more, so that an announcement alone costs the others little.
+pub const VALUE_WISH_MIN: usize = 1 << 20;
+/// A value that arrives waits so many milliseconds for memory before it is refused.
+pub const VALUE_WAIT_MS: u64 = 5000;
 
 /// Reply bytes a connection may have waiting before its requests are no longer executed. The replies of the requests
 /// already under way to other cores, or one window of a multi-get, may come on top; large values by handle.

@@ -263,3 +263,91 @@ fn idle_connections_are_closed_and_counted() {
     }
     assert!(server.statistic("idle_kicks") >= 4);
 }
+
+/// Fills the memory of a server with small values.
+fn fill(server: &Server, mebibytes: usize) {
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    for batch in 0..mebibytes {
+        let lines: String =
+            (0..1000).map(|number| format!("set fill{batch}-{number} 0 0 1000 noreply\r\n{value}\r\n")).collect();
+        client.send(lines.as_bytes());
+        client.ask("get nothing\r\n", "END\r\n");
+    }
+}
+
+#[test]
+fn a_value_of_nearly_half_the_memory_fits_whatever_the_number_of_cores() {
+    for threads in ["1", "4"] {
+        let server = Server::ringcached(&["-m", "64", "-t", threads, "-I", "32m"]);
+        fill(&server, 80);
+        let resident = server.resident();
+        for round in 0..3 {
+            let mut client = server.connect();
+            let value = vec![b'a' + round; 31 << 20];
+            let head = format!("set large{round} 0 0 {}\r\n", value.len());
+            client.send(&[head.as_bytes(), &value, b"\r\n"].concat());
+            client.ask("", "STORED\r\n");
+            let expected =
+                [format!("VALUE large{round} 0 {}\r\n", value.len()).as_bytes(), &value, b"\r\nEND\r\n"].concat();
+            client.send(format!("get large{round}\r\n").as_bytes());
+            let reply = client.read_through(b"END\r\n");
+            assert!(reply == expected, "-t {threads}, round {round}: {} bytes came back", reply.len());
+            assert_prompt(&server);
+        }
+        assert!(server.statistic("bytes") <= 64 * MIB);
+        // Old and new value do not fit together: for a moment there may be both in the kernel's hands.
+        assert_growth(server.resident().saturating_sub(resident), 12 * MIB);
+    }
+}
+
+#[test]
+fn values_that_arrive_are_counted_and_who_gets_no_memory_is_told() {
+    let server = Server::ringcached(&["-m", "32", "-t", "2", "-I", "16m"]);
+    fill(&server, 40);
+    let before = server.resident();
+    // Ten times seven MiB in memory that has room for four times as much, and nobody goes on.
+    let request = [b"set arriving 0 0 8388608\r\n".as_slice(), &vec![b'v'; 8 << 20], b"\r\n"].concat();
+    let mut clients: Vec<_> = (0..10).map(|_| (server.connect(), 0)).collect();
+    for (client, sent) in &mut clients {
+        *sent = client.send_without_reading(&request[..7 << 20], Duration::from_millis(500));
+    }
+    assert_growth(largest_growth(&server, before, Duration::from_secs(1)), 12 * MIB);
+    assert_prompt(&server);
+    // Those that wait are given up, then all have room one after the other.
+    let mut refused = 0;
+    for (client, sent) in clients.iter_mut().rev() {
+        client.send(&request[*sent..]);
+        let reply = client.read_through(b"\r\n");
+        refused += usize::from(reply == b"SERVER_ERROR out of memory storing object\r\n");
+        assert!(reply == b"STORED\r\n" || reply.starts_with(b"SERVER_ERROR out of"), "{reply:?}");
+        client.ask("get nothing\r\n", "END\r\n");
+    }
+    assert!((1..10).contains(&refused), "{refused} of ten were refused");
+    assert_eq!(server.statistic("store_no_memory"), refused as u64);
+    store(&mut clients[0].0, "large", 15 << 20);
+}
+
+#[test]
+fn without_eviction_a_value_without_memory_is_refused_and_the_connection_goes_on() {
+    let server = Server::ringcached(&["-m", "32", "-t", "2", "-I", "16m", "-M"]);
+    let mut client = server.connect();
+    let value = "v".repeat(8 << 20);
+    let mut replies = Vec::new();
+    for number in 0..6 {
+        client.send(format!("set large{number} 0 0 {}\r\n{value}\r\n", value.len()).as_bytes());
+        replies.push(String::from_utf8(client.read_through(b"\r\n")).unwrap());
+    }
+    assert_eq!(replies[..2], ["STORED\r\n", "STORED\r\n"], "{replies:?}");
+    assert_eq!(replies[4..], ["SERVER_ERROR out of memory storing object\r\n"; 2], "{replies:?}");
+    client.ask("set small 0 0 1\r\nx\r\nget small\r\n", "STORED\r\nVALUE small 0 1\r\nx\r\nEND\r\n");
+    // The packet of the binary dialect fares alike.
+    let mut packet = vec![0x80, 0x01, 0, 1, 8, 0, 0, 0];
+    packet.extend_from_slice(&(u32::try_from(value.len()).unwrap() + 9).to_be_bytes());
+    packet.extend_from_slice(&[0; 20]);
+    packet.push(b'k');
+    let mut binary = server.connect();
+    binary.send(&[&packet, value.as_bytes()].concat());
+    let reply = binary.read_through(b"Out of memory");
+    assert_eq!(reply[6..8], [0, 0x82]);
+}

@@ -3,12 +3,13 @@
 use crate::engine::Effect;
 use crate::engine::node::Node;
 use crate::engine::report;
+use crate::execute::count_unstorable;
 use crate::limits::{KEY_LEN_MAX, OUTPUT_BACKLOG_MAX};
 use crate::protocol::binary::response as packet;
 use crate::protocol::meta::{self, MetaRequest};
 use crate::protocol::text::response;
-use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead};
-use crate::session::framing::{Frame, Head, LargeValue};
+use crate::protocol::{Keys, Op, Output, ProtocolError, Request, Retrieval, StatsReport, StoreHead, Unstorable};
+use crate::session::framing::{Frame, Head, LargeStore};
 use crate::session::gather::{Gather, GatherKind};
 use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::session::multiget::MultiGet;
@@ -50,11 +51,13 @@ impl Conversation<'_> {
             if self.node.ahead.is_used_up(&input[used..]) {
                 self.node.look_ahead_over_lines(&input[used..]);
             }
-            let (count, frame) = self.session.framing.next(&input[used..]);
+            let Session { framing, .. } = &mut *self.session;
+            let (count, frame) = framing.next(&input[used..], self.node.shard.large_memory());
             used += count;
             match frame {
                 Some(frame) => self.frame(frame),
                 None if count > 0 && used < input.len() => {}
+                None if self.goes_on_with_memory(input.len() - used) => {}
                 None => break,
             }
             budget -= 1;
@@ -136,12 +139,13 @@ impl Conversation<'_> {
             Frame::Request(request) => self.request(request),
             Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
-                let value = std::mem::take(&mut large.value);
+                self.end_memory_wait();
+                let value = large.take_value().map_or(Incoming::Slice(&[]), Incoming::Large);
                 if let Some(head) = large.head() {
-                    self.store(head, Incoming::Slice(&value));
+                    self.store(head, value);
                 }
             }
-            Frame::TooLarge(large) => self.refuse_too_large(&large),
+            Frame::Unstored(why, large) => self.refuse_value(why, &large),
             Frame::Refused { error, noreply } => self.refuse(error, noreply),
             Frame::Packet(packet) => self.packet(packet),
             Frame::Credentials(token) => self.authenticate(token),
@@ -156,9 +160,9 @@ impl Conversation<'_> {
         }
     }
 
-    /// Answers a storage request that announced too much. Only a `set` and an `ms` take the old item with them
+    /// Answers a storage request whose value was not kept. Only a `set` and an `ms` take the old item with them
     /// (PROTOCOL §2).
-    fn refuse_too_large(&mut self, large: &LargeValue) {
+    fn refuse_value(&mut self, why: Unstorable, large: &LargeStore) {
         let mut buffer = [0; KEY_LEN_MAX];
         let key = match large.head() {
             Some(Head::Classic(StoreHead { op: Op::Store { mode: StoreMode::Set, .. }, key, .. })) => Some(key),
@@ -166,10 +170,10 @@ impl Conversation<'_> {
             _ => None,
         };
         if let Some(key) = key {
-            self.submit(Op::RefuseTooLarge, key, Incoming::Slice(&[]), large.noreply());
+            self.submit(Op::Refuse(why), key, Incoming::Slice(&[]), large.noreply());
         } else {
-            self.node.counters.store_too_large += 1;
-            self.reply(response::TOO_LARGE, large.noreply());
+            count_unstorable(&mut self.node.counters, why);
+            self.reply(response::unstorable(why), large.noreply());
         }
     }
 

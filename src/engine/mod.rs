@@ -12,6 +12,7 @@ mod look_ahead;
 mod node;
 mod packets;
 mod report;
+mod starved;
 mod watch;
 
 #[cfg(test)]
@@ -250,6 +251,10 @@ impl Engine {
         if find(&mut self.connections, id).is_some()
             && let Some(connection) = self.connections[id.index as usize].take()
         {
+            if connection.session.framing.held() > 0 {
+                // What was asked for it is for others now, who ask for themselves.
+                self.node.shard.unwish_memory();
+            }
             for letter in connection.session.parked {
                 self.node.recycle(letter);
             }
@@ -307,6 +312,7 @@ impl Engine {
         self.node.now = now;
         let unfinished = self.node.shard.tick(now);
         self.resume_delayed();
+        self.resume_starved();
         self.node.tick_watch();
         for index in 0..self.node.watchers.len() {
             self.pump_watcher(self.node.watchers[index]);
@@ -438,6 +444,11 @@ impl Engine {
         self.node.credits()
     }
 
+    /// Bytes of memory that a connection's value in progress holds; for tests.
+    pub fn arriving(&mut self, id: ConnectionId) -> usize {
+        find(&mut self.connections, id).map_or(0, |connection| connection.session.framing.held())
+    }
+
     /// Bytes that a connection's unused input and unsent replies hold; for tests.
     pub fn backlog(&mut self, id: ConnectionId) -> (usize, usize) {
         find(&mut self.connections, id).map_or((0, 0), |connection| {
@@ -450,6 +461,7 @@ impl Engine {
     fn forget(&mut self, id: ConnectionId) {
         let watchers_before = self.node.watchers.len();
         self.node.watchers.retain(|watcher| *watcher != id);
+        self.node.starved.retain(|starved| *starved != id);
         self.node.counters.log_watchers -= (watchers_before - self.node.watchers.len()) as u64;
         if self.node.dumping == Some(id) {
             self.node.dumping = None;

@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) observer: Option<Box<Observer>>,
     /// The descriptor of the connection whose requests are being run.
     pub(super) descriptor: i32,
+    /// Connections of this core with a value that waits for memory.
+    pub(super) starved: Vec<ConnectionId>,
     /// Connections of this core that watch.
     pub(super) watchers: Vec<ConnectionId>,
     /// The connection of this core that dumps keys.
@@ -88,6 +90,7 @@ impl Node {
             outstanding: 0,
             observer: None,
             descriptor: 0,
+            starved: Vec::new(),
             watchers: Vec::new(),
             dumping: None,
             walks: Vec::new(),

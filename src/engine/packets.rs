@@ -5,8 +5,8 @@ use crate::engine::report;
 use crate::protocol::binary::request::{Command, ItemRequest, Request};
 use crate::protocol::binary::{Status, Tag, response};
 use crate::protocol::text::request::parse_statistics;
-use crate::protocol::{self, Parsed, StatsReport};
-use crate::session::framing::Packet;
+use crate::protocol::{self, Parsed, StatsReport, Unstorable};
+use crate::session::framing::{LargePacket, Packet};
 use crate::session::gather::GatherKind;
 use crate::session::letter::Task;
 use crate::store::Incoming;
@@ -18,27 +18,23 @@ impl Conversation<'_> {
     pub(super) fn packet(&mut self, packet: Packet<'_>) {
         match packet {
             Packet::Whole { head, value } => self.whole_packet(&head, value),
-            Packet::Large(mut large) => {
-                let value = std::mem::take(&mut large.value);
-                let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
-                let request = ItemRequest { tag, opcode, command, compare, too_large: false };
-                if let Some(key) = large.key() {
-                    self.submit_packet(request, key, Incoming::Slice(&value));
-                }
-            }
-            Packet::TooLarge(large) => {
-                let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
-                let request = ItemRequest { tag, opcode, command, compare, too_large: true };
-                if let Some(key) = large.key() {
-                    self.submit_packet(request, key, Incoming::Slice(&[]));
-                }
-            }
+            Packet::Large(mut large) => self.large_packet(&mut large, None),
+            Packet::Unstored(why, mut large) => self.large_packet(&mut large, Some(why)),
             Packet::Refused { tag, status, close } => {
                 self.refuse_packet(tag, status);
                 if close {
                     self.session.close();
                 }
             }
+        }
+    }
+
+    fn large_packet(&mut self, large: &mut LargePacket, unstorable: Option<Unstorable>) {
+        self.end_memory_wait();
+        let value = large.take_value().map_or(Incoming::Slice(&[]), Incoming::Large);
+        let (tag, opcode, command, compare) = (large.tag, large.opcode, large.command, large.compare);
+        if let Some(key) = large.key() {
+            self.submit_packet(ItemRequest { tag, opcode, command, compare, unstorable }, key, value);
         }
     }
 
@@ -50,7 +46,7 @@ impl Conversation<'_> {
             | Command::Join(_)
             | Command::Delete
             | Command::Arithmetic { .. } => {
-                let request = ItemRequest { tag, opcode, command, compare, too_large: false };
+                let request = ItemRequest { tag, opcode, command, compare, unstorable: None };
                 if let Some(key) = Key::new(head.key) {
                     self.submit_packet(request, key, Incoming::Slice(value));
                 }

@@ -1,9 +1,9 @@
 //! Packets of the binary dialect on a shard (PROTOCOL §7).
 
-use super::{Deleted, Executor};
-use crate::protocol::Output;
+use super::{Deleted, Executor, count_unstorable};
 use crate::protocol::binary::request::{Command, ItemRequest};
 use crate::protocol::binary::{Status, Tag, Verb, response};
+use crate::protocol::{Output, Unstorable};
 use crate::store::{ArithmeticOutcome, ArithmeticRequest, Incoming, Item, StoreOutcome, StoreRequest, Value};
 use crate::terms::{CasUnique, Deadline, Flags, Key, KeyHash, StoreMode};
 
@@ -27,8 +27,10 @@ impl Executor<'_> {
                 }
                 return;
             }
-            Command::Store { mode, .. } if request.too_large => self.refuse(mode, compare, key, hash),
-            Command::Join(mode) if request.too_large => self.refuse(mode, compare, key, hash),
+            Command::Store { mode, .. } | Command::Join(mode) if request.unstorable.is_some() => {
+                let replaces = mode == StoreMode::Set && compare.is_none();
+                Err(self.refuse_packet_value(request.unstorable, replaces, key, hash))
+            }
             Command::Store { mode, flags, exptime } => {
                 // Whatever the opcode, with a version it is a compare and swap.
                 let mode = compare.map_or(mode, StoreMode::Cas);
@@ -77,20 +79,18 @@ impl Executor<'_> {
         }
     }
 
-    /// Answers a packet whose value is too large for any item. Only a plain `Set` takes the old item with it.
-    fn refuse(
-        &mut self,
-        mode: StoreMode,
-        compare: Option<CasUnique>,
-        key: Key<'_>,
-        hash: KeyHash,
-    ) -> Result<CasUnique, Status> {
-        if mode == StoreMode::Set && compare.is_none() {
-            self.refuse_too_large(key, hash);
+    /// What a packet is answered whose value was not kept. Only a plain `Set` takes the old item with it.
+    fn refuse_packet_value(&mut self, why: Option<Unstorable>, replaces: bool, key: Key<'_>, hash: KeyHash) -> Status {
+        let why = why.unwrap_or(Unstorable::TooLarge);
+        if replaces {
+            self.refuse_value(why, key, hash);
         } else {
-            self.counters.store_too_large += 1;
+            count_unstorable(self.counters, why);
         }
-        Err(Status::TooLarge)
+        match why {
+            Unstorable::TooLarge => Status::TooLarge,
+            Unstorable::OutOfMemory => Status::OutOfMemory,
+        }
     }
 }
 

@@ -227,11 +227,11 @@ impl Executor<'_> {
             StoreOutcome::TooLarge if joins => (Code::NotStored, CasUnique(0), sent_len),
             // Whatever the mode, the client believes the old value replaced (PROTOCOL §2).
             StoreOutcome::TooLarge => {
-                self.shard.refuse_too_large(call.key, call.hash, self.now);
+                self.shard.refuse_value(call.key, call.hash, self.now);
                 return out.put(TOO_LARGE);
             }
             StoreOutcome::OutOfMemory => {
-                self.shard.refuse_too_large(call.key, call.hash, self.now);
+                self.shard.refuse_value(call.key, call.hash, self.now);
                 return out.put(OUT_OF_MEMORY);
             }
         };

@@ -1,5 +1,6 @@
 //! The memory limit of the process, which all shards take from.
 
+use super::PAGE_LEN;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One limit for all shards, in bytes. Shards take memory as they need it and give it back, so that it goes where it is
@@ -39,9 +40,21 @@ impl Budget {
         self.take_within(bytes, self.limit().saturating_sub(self.wanted()))
     }
 
-    /// Takes `bytes` for somebody who waits, unless that goes beyond the limit. Whether it did.
+    /// Takes `bytes` for a value that arrives, unless that goes beyond the limit. Whether it did. That much less is
+    /// wanted then.
     pub fn take_for_value(&self, bytes: usize) -> bool {
-        self.take_within(bytes, self.limit())
+        let is_taken = self.take_within(bytes, self.limit());
+        if is_taken && self.wanted() > 0 {
+            let less =
+                |wanted: usize| Some(wanted.saturating_sub(bytes)).map(|left| if left < PAGE_LEN { 0 } else { left });
+            let _ = self.wanted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+        is_taken
+    }
+
+    /// Whether `bytes` could be taken for a value that arrives.
+    pub fn has(&self, bytes: usize) -> bool {
+        self.taken().saturating_add(bytes) <= self.limit()
     }
 
     /// Takes `bytes` whatever the limit says: for what cannot be refused.

@@ -67,8 +67,8 @@ struct Extent {
 
 /// A value in memory of its own. Its owner may add to either end; what it has shared does not change.
 ///
-/// Invariant: `bytes` shows `start..end` of the run, which lies within `start..written`; nobody else has ever seen what
-/// lies outside of the latter.
+/// Invariant: `bytes` shows `start..end` of the run or, until [`LargeValue::show`], less of it; that lies within
+/// `start..written`, and nobody else has ever seen what lies outside of the latter.
 #[derive(Debug)]
 pub struct LargeValue {
     extent: Arc<Extent>,
@@ -178,6 +178,14 @@ impl LargeValue {
 
     /// Adds to the end. Without memory or room nothing changes; behind a value that was cut there is none.
     pub fn append(&mut self, extra: &[u8]) -> Result<(), NoMemory> {
+        self.write(extra)?;
+        self.show();
+        Ok(())
+    }
+
+    /// As [`LargeValue::append`], but [`LargeValue::bytes`] shows what was added only after [`LargeValue::show`]: for a
+    /// value that grows by small pieces and is looked at when it is whole.
+    pub fn write(&mut self, extra: &[u8]) -> Result<(), NoMemory> {
         if extra.is_empty() {
             return Ok(());
         }
@@ -191,7 +199,6 @@ impl LargeValue {
         unsafe { extra.as_ptr().copy_to_nonoverlapping(self.extent.address(self.end), extra.len()) };
         self.end = end;
         self.written = end;
-        self.show();
         Ok(())
     }
 
@@ -217,7 +224,8 @@ impl LargeValue {
         }
     }
 
-    fn show(&mut self) {
+    /// Makes [`LargeValue::bytes`] show all that was written.
+    pub fn show(&mut self) {
         let view = View { extent: Arc::clone(&self.extent), start: self.start, end: self.end };
         self.bytes = Bytes::from_owner(view);
     }

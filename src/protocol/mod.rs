@@ -12,7 +12,7 @@ pub mod udp;
 
 pub use error::ProtocolError;
 pub use output::{Chunk, Output};
-pub use request::{Keys, Op, Parsed, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
+pub use request::{Keys, Op, Parsed, Request, Retrieval, ShutdownMode, StatsReport, StoreHead, Unstorable};
 
 /// The dialect of a connection, from its first byte to its last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -20,8 +20,8 @@ pub enum Op {
         /// When the new item dies.
         exptime: Exptime,
     },
-    /// A `set` whose value is too large for any item: the old item goes (PROTOCOL §2).
-    RefuseTooLarge,
+    /// A `set` whose value was not kept: the old item goes (PROTOCOL §2).
+    Refuse(Unstorable),
     /// `delete`.
     Delete,
     /// `incr`, `decr`.
@@ -36,6 +36,15 @@ pub enum Op {
         /// When the item is to die now.
         exptime: Exptime,
     },
+}
+
+/// Why a value that was announced is not stored, whatever stands under its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unstorable {
+    /// It is larger than any item may be.
+    TooLarge,
+    /// There was no memory for it while it arrived.
+    OutOfMemory,
 }
 
 /// How keys are looked up.

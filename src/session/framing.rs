@@ -5,17 +5,21 @@
 //! memory of its own as it arrives, which becomes the item's. Whatever way the input is cut into reads, the frames are
 //! the same (`tests/split.rs`).
 
+mod arriving;
 mod binary;
 mod locked;
 
 use memchr::memchr;
 
-use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN, VALUE_GROWTH};
+use crate::limits::{GET_LINE_LEN_MAX, LINE_LEN_MAX, SHARED_VALUE_LEN_MIN};
+use crate::memory::{LargeMemory, LargeValue};
 use crate::protocol::binary::REQUEST_MAGIC;
 use crate::protocol::meta::{FlagSet, MetaFlags, MetaRequest, Verb};
-use crate::protocol::{Dialect, Op, Parsed, ProtocolError, Request, StoreHead, text};
+use crate::protocol::{Dialect, Op, Parsed, ProtocolError, Request, StoreHead, Unstorable, text};
 use crate::terms::Key;
 
+use arriving::Arriving;
+pub use arriving::Lack;
 use binary::PacketFraming;
 pub use binary::{LargePacket, Packet};
 use locked::LockedFraming;
@@ -32,10 +36,10 @@ pub enum Frame<'a> {
         /// The value.
         value: &'a [u8],
     },
-    /// A storage request whose value was collected in memory of its own.
-    StoreLarge(Box<LargeValue>),
-    /// A storage request whose value was larger than any item may be; it has been skipped.
-    TooLarge(Box<LargeValue>),
+    /// A storage request whose value has arrived in memory of its own.
+    StoreLarge(Box<LargeStore>),
+    /// A storage request whose value has been skipped.
+    Unstored(Unstorable, Box<LargeStore>),
     /// Something refused.
     Refused {
         /// Why.
@@ -53,12 +57,9 @@ pub enum Frame<'a> {
 
 /// A storage request that does not stand in the input as a whole.
 #[derive(Debug)]
-pub struct LargeValue {
-    /// The value; while it arrives, what of it has, with the CRLF behind it.
-    pub value: Vec<u8>,
+pub struct LargeStore {
     head: OwnedHead,
-    /// Bytes still to come.
-    missing: usize,
+    value: Arriving,
 }
 
 /// The line of a storage request.
@@ -117,7 +118,7 @@ impl OwnedHead {
     }
 }
 
-impl LargeValue {
+impl LargeStore {
     /// The line that announced it.
     pub fn head(&self) -> Option<Head<'_>> {
         self.head.head()
@@ -128,23 +129,14 @@ impl LargeValue {
         self.head().is_some_and(|head| head.noreply())
     }
 
-    fn new(head: Head<'_>) -> Self {
-        Self { value: Vec::new(), head: OwnedHead::new(head), missing: head.value_len() + 2 }
+    /// The value; afterwards it is gone from here.
+    pub fn take_value(&mut self) -> Option<LargeValue> {
+        self.value.take_value()
     }
-}
 
-/// Takes what `input` holds of a value that `missing` bytes of are still to come. Memory grows by a quarter of what has
-/// arrived, at least to hold `input` and at most by what is missing, so that an announcement alone costs nothing.
-fn collect(value: &mut Vec<u8>, missing: &mut usize, input: &[u8]) -> usize {
-    let taken = (*missing).min(input.len());
-    let room = value.capacity() - value.len();
-    if room < taken {
-        let growth = (value.len() / 4).max(VALUE_GROWTH).max(taken).min(*missing);
-        value.reserve_exact(growth);
+    fn new(head: Head<'_>) -> Self {
+        Self { head: OwnedHead::new(head), value: Arriving::new(head.value_len(), 2) }
     }
-    value.extend_from_slice(&input[..taken]);
-    *missing -= taken;
-    taken
 }
 
 #[derive(Debug)]
@@ -158,7 +150,7 @@ enum State {
     /// At the start of a line.
     Line,
     /// Within a large value.
-    Value(Box<LargeValue>),
+    Value(Box<LargeStore>),
     /// Within a value that is not wanted; then the frame follows.
     Skip { bytes: usize, then: AfterSkip },
     /// Within a line that is not wanted; it has been answered already.
@@ -170,7 +162,7 @@ enum State {
 #[derive(Debug)]
 enum AfterSkip {
     Refuse { error: ProtocolError, noreply: bool },
-    TooLarge(Box<LargeValue>),
+    Unstored(Unstorable, Box<LargeStore>),
 }
 
 /// Cuts the input into frames.
@@ -216,16 +208,16 @@ impl Framing {
     }
 
     /// The first frame of `input` and the bytes used up, which the caller must not show again. Without a frame more
-    /// input is needed.
+    /// input is needed, or more of `memory`, see [`Framing::lack`].
     #[inline]
-    pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+    pub fn next<'a>(&mut self, input: &'a [u8], memory: &mut LargeMemory) -> (usize, Option<Frame<'a>>) {
         if !matches!(self.state, State::Line) {
             self.decide(input);
             if !matches!(self.state, State::Line) {
-                return self.unusual(input);
+                return self.unusual(input, memory);
             }
         }
-        self.line(input)
+        self.line(input, memory)
     }
 
     /// The first byte of all decides about the dialect.
@@ -250,14 +242,39 @@ impl Framing {
 
     /// Bytes of memory held for a value in progress.
     pub fn held(&self) -> usize {
-        match &self.state {
-            State::Value(large) => large.value.capacity(),
-            State::Packets(packets) => packets.held(),
-            _ => 0,
+        self.arriving().map_or(0, Arriving::held)
+    }
+
+    /// What the value in progress has no memory for. It goes on where it stands with the next call of
+    /// [`Framing::next`], unless [`Framing::give_up`] is called first.
+    pub fn lack(&self) -> Option<Lack> {
+        self.arriving().and_then(Arriving::lack)
+    }
+
+    /// The value in progress is not stored for want of memory: the rest of it is skipped.
+    pub fn give_up(&mut self) {
+        match &mut self.state {
+            State::Packets(packets) => packets.give_up(),
+            State::Value(_) => {
+                if let State::Value(mut large) = std::mem::replace(&mut self.state, State::Line) {
+                    large.take_value();
+                    let bytes = large.value.missing();
+                    self.skip(bytes, AfterSkip::Unstored(Unstorable::OutOfMemory, large));
+                }
+            }
+            _ => {}
         }
     }
 
-    fn line<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+    fn arriving(&self) -> Option<&Arriving> {
+        match &self.state {
+            State::Value(large) => Some(&large.value),
+            State::Packets(packets) => packets.arriving(),
+            _ => None,
+        }
+    }
+
+    fn line<'a>(&mut self, input: &'a [u8], memory: &mut LargeMemory) -> (usize, Option<Frame<'a>>) {
         let Some(found) = memchr(b'\n', &input[self.scanned..]) else {
             self.scanned = input.len();
             return self.line_without_end(input);
@@ -276,9 +293,9 @@ impl Framing {
             }
         }
         match text::request::parse(line) {
-            Parsed::Request(Request::Store(head)) => self.store(Head::Classic(head), line_len, input),
+            Parsed::Request(Request::Store(head)) => self.store(Head::Classic(head), line_len, input, memory),
             Parsed::Request(Request::MetaStore { request, value_len }) => {
-                self.store(Head::Meta(request, value_len), line_len, input)
+                self.store(Head::Meta(request, value_len), line_len, input, memory)
             }
             Parsed::Request(request) => {
                 self.scanned = 0;
@@ -290,7 +307,7 @@ impl Framing {
             }
             Parsed::Skip { bytes, error, noreply } => {
                 self.skip(bytes, AfterSkip::Refuse { error, noreply });
-                self.rest(line_len, input)
+                self.rest(line_len, input, memory)
             }
             Parsed::Close => self.close(input),
         }
@@ -311,12 +328,19 @@ impl Framing {
         (input.len(), Some(Frame::Refused { error: ProtocolError::LineTooLong, noreply: false }))
     }
 
-    fn store<'a>(&mut self, head: Head<'a>, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+    fn store<'a>(
+        &mut self,
+        head: Head<'a>,
+        line_len: usize,
+        input: &'a [u8],
+        memory: &mut LargeMemory,
+    ) -> (usize, Option<Frame<'a>>) {
         let value_len = head.value_len();
         let end = line_len + value_len;
         if value_len > self.item_size_max {
-            self.skip(value_len + 2, AfterSkip::TooLarge(Box::new(LargeValue::new(head))));
-            return self.rest(line_len, input);
+            let large = Box::new(LargeStore::new(head));
+            self.skip(value_len + 2, AfterSkip::Unstored(Unstorable::TooLarge, large));
+            return self.rest(line_len, input, memory);
         }
         if let Some(terminator) = input.get(end..end + 2) {
             self.scanned = 0;
@@ -330,20 +354,20 @@ impl Framing {
         if value_len < SHARED_VALUE_LEN_MIN {
             return (0, None);
         }
-        self.state = State::Value(Box::new(LargeValue::new(head)));
+        self.state = State::Value(Box::new(LargeStore::new(head)));
         self.scanned = 0;
-        self.rest(line_len, input)
+        self.rest(line_len, input, memory)
     }
 
     /// Goes on behind the line, in the state just entered.
-    fn rest<'a>(&mut self, line_len: usize, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        let (used, frame) = self.unusual(&input[line_len..]);
+    fn rest<'a>(&mut self, line_len: usize, input: &'a [u8], memory: &mut LargeMemory) -> (usize, Option<Frame<'a>>) {
+        let (used, frame) = self.unusual(&input[line_len..], memory);
         (line_len + used, frame)
     }
 
-    fn unusual<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+    fn unusual<'a>(&mut self, input: &'a [u8], memory: &mut LargeMemory) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
-            State::Packets(packets) => packets.next(input, self.item_size_max),
+            State::Packets(packets) => packets.next(input, self.item_size_max, memory),
             // There is no first byte yet; lines have been looked at before.
             State::Start | State::Line => (0, None),
             State::Locked(locked) => match locked.next(input) {
@@ -359,8 +383,8 @@ impl Framing {
                 None => (input.len(), None),
             },
             State::Value(large) => {
-                let used = collect(&mut large.value, &mut large.missing, input);
-                (used, (large.missing == 0).then(|| self.finish_value()))
+                let used = large.value.take(input, memory);
+                (used, large.value.is_whole().then(|| self.finish_value()))
             }
             State::Skip { bytes, .. } => {
                 let used = (*bytes).min(input.len());
@@ -371,21 +395,17 @@ impl Framing {
     }
 
     fn finish_value<'a>(&mut self) -> Frame<'a> {
-        let State::Value(mut large) = std::mem::replace(&mut self.state, State::Line) else {
-            return Frame::Close;
-        };
-        let value_len = large.value.len() - 2;
-        if &large.value[value_len..] != b"\r\n" {
-            return Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply() };
+        match std::mem::replace(&mut self.state, State::Line) {
+            State::Value(large) if large.value.tail() == b"\r\n" => Frame::StoreLarge(large),
+            State::Value(large) => Frame::Refused { error: ProtocolError::BadDataChunk, noreply: large.noreply() },
+            _ => Frame::Close,
         }
-        large.value.truncate(value_len);
-        Frame::StoreLarge(large)
     }
 
     fn finish_skip<'a>(&mut self) -> Frame<'a> {
         match std::mem::replace(&mut self.state, State::Line) {
             State::Skip { then: AfterSkip::Refuse { error, noreply }, .. } => Frame::Refused { error, noreply },
-            State::Skip { then: AfterSkip::TooLarge(large), .. } => Frame::TooLarge(large),
+            State::Skip { then: AfterSkip::Unstored(why, large), .. } => Frame::Unstored(why, large),
             _ => Frame::Close,
         }
     }
@@ -402,18 +422,27 @@ impl Framing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::memory::{Budget, NoMemory, PAGE_LEN};
+
+    pub(super) fn memory(limit: usize) -> (LargeMemory, Arc<Budget>) {
+        let budget = Arc::new(Budget::new(limit));
+        (LargeMemory::reserve(Arc::clone(&budget), 64 << 20, 1 << 20).unwrap(), budget)
+    }
 
     /// Frames of `input` shown in reads of `step` bytes, each as a short text.
     fn frames(input: &[u8], step: usize) -> Vec<String> {
         let mut framing = Framing::new(100_000);
+        let (mut memory, _) = memory(1 << 20);
         let mut pending = Vec::new();
         let mut seen = Vec::new();
         for read in input.chunks(step) {
             pending.extend_from_slice(read);
             loop {
-                let (used, frame) = framing.next(&pending);
+                let (used, frame) = framing.next(&pending, &mut memory);
                 let Some(frame) = frame else {
                     pending.drain(..used);
                     // Skipping a line ends without a frame but leaves input to look at.
@@ -425,8 +454,8 @@ mod tests {
                 seen.push(match frame {
                     Frame::Request(request) => format!("{request:?}").chars().take(12).collect(),
                     Frame::Store { value, .. } => format!("store {}", value.len()),
-                    Frame::StoreLarge(large) => format!("store {}", large.value.len()),
-                    Frame::TooLarge(large) => format!("too large {:?}", large.noreply()),
+                    Frame::StoreLarge(mut large) => format!("store {}", large.take_value().unwrap().len()),
+                    Frame::Unstored(why, large) => format!("{why:?} {:?}", large.noreply()),
                     Frame::Refused { error, .. } => format!("{error:?}"),
                     Frame::Packet(packet) => panic!("lines, and no {packet:?}"),
                     Frame::Credentials(_) => panic!("no password is needed"),
@@ -449,7 +478,7 @@ mod tests {
         let whole = frames(&input, input.len());
         assert_eq!(
             whole,
-            ["store 3", "Retrieve(Ret", "BadLine", "BadDataChunk", "BadLine", "store 20000", "too large true", "Quit"]
+            ["store 3", "Retrieve(Ret", "BadLine", "BadDataChunk", "BadLine", "store 20000", "TooLarge true", "Quit"]
         );
         for step in [1, 2, 3, 7, 100, 4096, 20_001] {
             assert_eq!(frames(&input, step), whole, "in reads of {step}");
@@ -478,14 +507,50 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_value_holds_no_more_than_arrived() {
+    fn an_announced_value_holds_the_pages_that_arrived() {
+        let (mut memory, budget) = memory(64 << 20);
         let mut framing = Framing::new(1 << 30);
-        framing.next(b"set k 0 0 1000000000\r\n0123456789");
-        assert!(framing.held() <= VALUE_GROWTH);
-        let piece = vec![b'v'; 8192];
+        framing.next(b"set k 0 0 30000000\r\n", &mut memory);
+        assert_eq!((framing.held(), budget.taken()), (0, 0));
+        let piece = vec![b'v'; 10_000];
         for arrived in 1..=2000_usize {
-            assert_eq!(framing.next(&piece).0, piece.len());
-            assert!(framing.held() <= arrived * piece.len() * 5 / 4 + 2 * VALUE_GROWTH);
+            assert_eq!(framing.next(&piece, &mut memory).0, piece.len());
+            assert_eq!(framing.held(), (arrived * piece.len()).next_multiple_of(PAGE_LEN));
+            assert_eq!(framing.held(), budget.taken());
+        }
+        drop(framing);
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn a_value_without_memory_waits_and_goes_on_or_is_skipped() {
+        let value = vec![b'v'; 50_000];
+        for gives_up in [false, true] {
+            let (mut memory, budget) = memory(5 * PAGE_LEN);
+            let mut framing = Framing::new(1 << 20);
+            let head = b"set k 0 0 50000\r\n";
+            assert_eq!(framing.next(&[head, &value[..20_000]].concat(), &mut memory).0, head.len() + 20_000);
+            for _ in 0..2 {
+                assert!(matches!(framing.next(&value[20_000..], &mut memory), (0, None)));
+                let lack = Lack { why: NoMemory::Limit, arrived: 20_000, missing: 30_000 };
+                assert_eq!(framing.lack(), Some(lack));
+            }
+            let rest = [&value[20_000..], b"\r\nget k\r\n"].concat();
+            if gives_up {
+                framing.give_up();
+                assert_eq!((framing.held(), budget.taken()), (0, 0));
+                assert!(matches!(
+                    framing.next(&rest, &mut memory),
+                    (30_002, Some(Frame::Unstored(Unstorable::OutOfMemory, _)))
+                ));
+            } else {
+                budget.set_limit(1 << 20);
+                let (used, Some(Frame::StoreLarge(mut large))) = framing.next(&rest, &mut memory) else {
+                    panic!("memory is there")
+                };
+                assert_eq!((used, &large.take_value().unwrap().bytes()[..]), (30_002, &value[..]));
+            }
+            assert!(matches!(framing.next(b"get k\r\n", &mut memory), (7, Some(Frame::Request(_)))));
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Session {
     pub fence: Option<Fence>,
     /// A dump of keys in progress. Nothing runs behind it.
     pub dump: Option<Box<Dump>>,
+    /// A value that arrives and has no memory. Nothing is read behind it.
+    pub memory_wait: Option<MemoryWait>,
     /// The conversation only receives events; nothing it sends is looked at.
     pub watch: Option<Box<Watching>>,
     /// Reply bytes handed to the driver that it has not sent yet.
@@ -66,6 +68,17 @@ pub struct Fence {
     pub reply: Box<[u8]>,
 }
 
+/// How a value waits that arrives and has no memory.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryWait {
+    /// Bytes of the value that had arrived.
+    pub arrived: usize,
+    /// When it is given up if no more has by then, in milliseconds of the monotonic clock.
+    pub until_ms: u64,
+    /// Whether it waits now, and is not being tried again.
+    pub is_on: bool,
+}
+
 impl Session {
     /// A conversation at its start, cut by `framing`.
     pub fn new(framing: Framing) -> Self {
@@ -80,6 +93,7 @@ impl Session {
             gather: None,
             fence: None,
             dump: None,
+            memory_wait: None,
             watch: None,
             unsent: 0,
             input_over: false,
@@ -99,8 +113,15 @@ impl Session {
             && self.fence.is_none()
             && self.dump.is_none()
             && self.watch.is_none()
+            && !self.waits_for_memory()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
             && self.backlog() < OUTPUT_BACKLOG_MAX
+    }
+
+    /// Whether a value waits for memory.
+    #[inline]
+    pub fn waits_for_memory(&self) -> bool {
+        self.memory_wait.is_some_and(|wait| wait.is_on)
     }
 
     /// Reply bytes that the client has not been sent, wherever they wait.

@@ -137,6 +137,15 @@ pub enum Search {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
 
+/// Where memory for a value that arrives comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// It is there.
+    Here,
+    /// All shards have been asked for it.
+    Asked,
+}
+
 /// A CAS unique for a changed item.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum NewCas {

@@ -28,7 +28,7 @@ mod tests;
 pub use crate::terms::Marks;
 pub use class::ClassStats;
 pub use door::{
-    ArithmeticOutcome, ArithmeticRequest, Change, Eviction, Found, Incoming, Item, Lookup, NewCas, OutOfMemory, Search,
-    ShardConfig, ShardStats, StoreOutcome, StoreRequest, Value, WalkCursor,
+    ArithmeticOutcome, ArithmeticRequest, Change, Eviction, Found, Incoming, Item, Lookup, NewCas, OutOfMemory, Room,
+    Search, ShardConfig, ShardStats, StoreOutcome, StoreRequest, Value, WalkCursor,
 };
 pub use shard::Shard;

@@ -1,12 +1,13 @@
 //! How room is made: memory that nobody has taken yet, then what is dead, then what is waste, then who is evicted.
 
-use super::door::{Eviction, OutOfMemory};
+use super::door::{Eviction, OutOfMemory, Room};
 use super::expiry::{Life, ttl_left_s};
 use super::items::{Cursor, Items, Place, Target};
 use super::policy::{Candidate, Held, Queue, Verdict};
 use super::segment::{Role, Segment};
 use super::shard::Shard;
-use crate::limits::EVICTIONS_KEPT_MAX;
+use crate::limits::{EVICTIONS_KEPT_MAX, VALUE_WISH_MIN};
+use crate::memory::PAGE_LEN;
 use crate::terms::{KeyHash, Now};
 
 /// Segments that stay free, so that there is always one to move items to.
@@ -25,6 +26,8 @@ pub(super) const INDEX_ENTRY_COST: usize = 14;
 const STEP_BYTES: usize = 256;
 /// Evicted items fetched within this time before are counted as active, as memcached does.
 const ACTIVE_S: u32 = 61;
+/// A shard keeps one part in so many of its part of all memory, whoever waits for more.
+const KEPT_OF_PART: usize = 8;
 /// Bytes given back in one tick where the limit has come down or a value waits for memory.
 const SHED_BYTES_PER_TICK: usize = 1 << 20;
 
@@ -97,6 +100,36 @@ impl Shard {
                 Err(crate::memory::NoMemory::Limit) => self.give_back_some(now)?,
             }
         }
+    }
+
+    /// Looks for memory for the next `bytes` of a value that arrives, of which `missing` are still to come in all. A
+    /// shard that has its part of all memory evicts for them; otherwise, or if that does not help, all shards are asked
+    /// to give back `ahead` bytes, at least [`VALUE_WISH_MIN`], in their ticks.
+    pub fn find_memory(&mut self, bytes: usize, ahead: usize, missing: usize, now: Now) -> Result<Room, OutOfMemory> {
+        if !self.config.evict {
+            return Err(OutOfMemory);
+        }
+        let pages = |bytes: usize| bytes.next_multiple_of(PAGE_LEN) + PAGE_LEN;
+        while self.memory_taken() >= self.part() / 2 {
+            if self.config.budget.has(pages(bytes)) {
+                return Ok(Room::Here);
+            }
+            if self.give_back_some(now).is_err() {
+                break;
+            }
+        }
+        self.config.budget.want(pages(ahead.max(VALUE_WISH_MIN).min(missing)));
+        Ok(Room::Asked)
+    }
+
+    /// The shard's part of all memory, if all had the same.
+    fn part(&self) -> usize {
+        self.config.budget.limit() / usize::from(self.config.shards.max(1))
+    }
+
+    /// What was asked for by [`Shard::find_memory`] is needed no more.
+    pub fn unwish_memory(&mut self) {
+        self.config.budget.want(0);
     }
 
     /// Work done ahead by whoever writes `len` bytes to a segment of which more than half is full, so that there is a
@@ -192,12 +225,11 @@ impl Shard {
         while found < STEP_ITEMS
             && let Some(place) = self.items.next_live(&mut cursor)
         {
-            let hash = self.hash_at(place);
-            self.items.index.candidates(hash, |_| {});
-            batch[found] = (place, hash);
+            batch[found] = (place, self.hash_at(place));
             found += 1;
         }
         self.items.emptied = Some(cursor);
+        self.fetch_entries(batch[..found].iter().map(|&(_, hash)| hash));
         let large = self.items.large.charge();
         for (number, &(place, hash)) in batch[..found].iter().enumerate() {
             if large.saturating_sub(self.items.large.charge()) > self.items.segment_len() {
@@ -331,14 +363,20 @@ impl Shard {
         self.items.remove(place, hash);
     }
 
+    /// Brings index entries near the CPU. A loop that does nothing else: the fewer instructions lie between two look-ups,
+    /// the more of them the CPU has under way at a time.
+    fn fetch_entries(&self, hashes: impl Iterator<Item = KeyHash>) {
+        hashes.for_each(|hash| self.items.index.candidates(hash, |_| {}));
+    }
+
     /// Takes dead items back, with what they need of the index fetched together.
     pub(super) fn bury_all(&mut self, places: &[Place], death: Death, now: Now) {
         for places in places.chunks(STEP_ITEMS) {
             let mut hashes = [KeyHash(0); STEP_ITEMS];
             for (hash, &place) in hashes.iter_mut().zip(places) {
                 *hash = self.hash_at(place);
-                self.items.index.candidates(*hash, |_| {});
             }
+            self.fetch_entries(hashes[..places.len()].iter().copied());
             for (&hash, &place) in hashes.iter().zip(places) {
                 self.bury(place, hash, death, now);
             }
@@ -359,7 +397,12 @@ impl Shard {
             return false;
         }
         let share = self.items.share();
-        let goal = share.saturating_sub(self.part_of(shortage).min(SHED_BYTES_PER_TICK));
+        // Who waits gets everything but what a shard needs to work with.
+        let least = if self.config.budget.excess() > 0 { 0 } else { self.part() / KEPT_OF_PART };
+        let goal = share.saturating_sub(self.part_of(shortage).min(SHED_BYTES_PER_TICK)).max(least);
+        if goal >= share {
+            return false;
+        }
         self.shed_to(goal, now);
         self.items.share() <= goal && self.config.budget.shortage() > 0
     }

@@ -178,8 +178,8 @@ impl Shard {
         matches!(self.get_and_touch(key, hash, deadline, now), Lookup::Hit(_))
     }
 
-    /// A `set` announced a value that is too large: the old item under the key goes, as with any `set` that fails.
-    pub fn refuse_too_large(&mut self, key: Key<'_>, hash: KeyHash, now: Now) {
+    /// The value of a `set` was not kept: the old item under the key goes, as with any `set` that fails.
+    pub fn refuse_value(&mut self, key: Key<'_>, hash: KeyHash, now: Now) {
         if let Search::Hit(found) = self.find(key, hash, now) {
             self.items.remove(found.place, hash);
         }

@@ -243,7 +243,7 @@ fn too_large_takes_the_old_item_away_but_not_under_append() {
     assert_eq!(bench.get("k"), Lookup::Miss);
     bench.set("announced", b"v");
     let key = Key::new(b"announced").unwrap();
-    bench.shard.refuse_too_large(key, bench.shard.hash(key), START);
+    bench.shard.refuse_value(key, bench.shard.hash(key), START);
     assert_eq!(bench.get("announced"), Lookup::Miss);
     let mut bench = Bench::new(config(1 << 20));
     bench.set("k", b"v");

@@ -5,6 +5,7 @@
 
 use super::{HEADER_LEN, Header, Opcode, REQUEST_MAGIC, Status, Tag, Verb};
 use crate::limits::{KEY_LEN_MAX, PACKET_BODY_LEN_MAX};
+use crate::protocol::Unstorable;
 use crate::terms::{Arithmetic, CasUnique, Exptime, Flags, StoreMode};
 
 /// The exptime with which `incr` and `decr` create nothing.
@@ -89,8 +90,8 @@ pub struct ItemRequest {
     pub command: Command,
     /// The version that the present item must have.
     pub compare: Option<CasUnique>,
-    /// Whether the value was larger than any item may be. It is not there, and nothing is stored.
-    pub too_large: bool,
+    /// Why there is no value, and nothing is stored.
+    pub unstorable: Option<Unstorable>,
 }
 
 /// What becomes of the connection after a refusal.

@@ -1,5 +1,6 @@
 //! Outcomes to reply lines.
 
+use crate::protocol::Unstorable;
 use crate::terms::{CasUnique, Flags, Key};
 
 /// `STORED`.
@@ -30,6 +31,14 @@ pub const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n
 pub const NON_NUMERIC: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 /// A connection beyond `-c`.
 pub const TOO_MANY_CONNECTIONS: &[u8] = b"ERROR Too many open connections\r\n";
+
+/// What a storage request is answered whose value was not kept.
+pub const fn unstorable(why: Unstorable) -> &'static [u8] {
+    match why {
+        Unstorable::TooLarge => TOO_LARGE,
+        Unstorable::OutOfMemory => OUT_OF_MEMORY,
+    }
+}
 
 /// Writes the line before a value: `VALUE <key> <flags> <bytes>[ <cas>]`.
 #[inline]

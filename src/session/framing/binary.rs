@@ -1,7 +1,10 @@
 //! Where one packet of the binary dialect ends and the next begins.
 
-use super::{Frame, collect};
+use super::Frame;
+use super::arriving::Arriving;
 use crate::limits::{AUTH_TOKEN_LEN_MAX, SHARED_VALUE_LEN_MIN};
+use crate::memory::{LargeMemory, LargeValue};
+use crate::protocol::Unstorable;
 use crate::protocol::binary::request::{After, Command, Parsed, Request, parse};
 use crate::protocol::binary::{Opcode, Status, Tag, Verb};
 use crate::terms::{CasUnique, Key};
@@ -16,10 +19,10 @@ pub enum Packet<'a> {
         /// The value.
         value: &'a [u8],
     },
-    /// A packet whose value was collected in memory of its own.
+    /// A packet whose value has arrived in memory of its own.
     Large(Box<LargePacket>),
-    /// A packet whose value was larger than any item may be; it has been skipped.
-    TooLarge(Box<LargePacket>),
+    /// A packet whose value has been skipped.
+    Unstored(Unstorable, Box<LargePacket>),
     /// A packet that is not executed; it has been skipped, or the connection closes.
     Refused {
         /// What the response repeats.
@@ -42,11 +45,8 @@ pub struct LargePacket {
     pub command: Command,
     /// The version that the present item must have.
     pub compare: Option<CasUnique>,
-    /// The value; while it arrives, what of it has.
-    pub value: Vec<u8>,
     key: Box<[u8]>,
-    /// Bytes still to come.
-    missing: usize,
+    value: Arriving,
 }
 
 impl LargePacket {
@@ -55,15 +55,19 @@ impl LargePacket {
         Key::new(&self.key)
     }
 
+    /// The value; afterwards it is gone from here.
+    pub fn take_value(&mut self) -> Option<LargeValue> {
+        self.value.take_value()
+    }
+
     fn new(head: &Request<'_>) -> Self {
         Self {
             tag: head.tag,
             opcode: head.opcode,
             command: head.command,
             compare: head.compare,
-            value: Vec::new(),
             key: head.key.into(),
-            missing: head.value_len,
+            value: Arriving::new(head.value_len, 0),
         }
     }
 }
@@ -83,7 +87,7 @@ enum State {
 #[derive(Debug)]
 enum AfterSkip {
     Refuse { tag: Tag, status: Status },
-    TooLarge(Box<LargePacket>),
+    Unstored(Unstorable, Box<LargePacket>),
 }
 
 /// Cuts the input of a connection of the binary dialect into packets.
@@ -103,33 +107,50 @@ impl PacketFraming {
         matches!(self.state, State::Head | State::Closed)
     }
 
-    /// Bytes of memory held for a value in progress.
-    pub(super) fn held(&self) -> usize {
+    /// The value in progress.
+    pub(super) fn arriving(&self) -> Option<&Arriving> {
         match &self.state {
-            State::Value(large) => large.value.capacity(),
-            _ => 0,
+            State::Value(large) => Some(&large.value),
+            _ => None,
+        }
+    }
+
+    /// As [`super::Framing::give_up`].
+    pub(super) fn give_up(&mut self) {
+        if let State::Value(large) = &mut self.state {
+            large.take_value();
+            let bytes = large.value.missing();
+            if let State::Value(large) = std::mem::replace(&mut self.state, State::Head) {
+                self.state = State::Skip { bytes, then: AfterSkip::Unstored(Unstorable::OutOfMemory, large) };
+            }
         }
     }
 
     /// As [`super::Framing::next`].
     #[inline]
-    pub(super) fn next<'a>(&mut self, input: &'a [u8], item_size_max: usize) -> (usize, Option<Frame<'a>>) {
+    pub(super) fn next<'a>(
+        &mut self,
+        input: &'a [u8],
+        item_size_max: usize,
+        memory: &mut LargeMemory,
+    ) -> (usize, Option<Frame<'a>>) {
         match &mut self.state {
-            State::Head => self.head(input, item_size_max),
+            State::Head => self.head(input, item_size_max, memory),
             State::Closed => (input.len(), None),
             State::Value(large) => {
-                let used = collect(&mut large.value, &mut large.missing, input);
-                (used, (large.missing == 0).then(|| self.finish()))
+                let used = large.value.take(input, memory);
+                (used, large.value.is_whole().then(|| self.finish()))
             }
-            State::Skip { bytes, .. } => {
-                let used = (*bytes).min(input.len());
-                *bytes -= used;
-                (used, (*bytes == 0).then(|| self.finish()))
-            }
+            State::Skip { .. } => self.skip_on(input),
         }
     }
 
-    fn head<'a>(&mut self, input: &'a [u8], item_size_max: usize) -> (usize, Option<Frame<'a>>) {
+    fn head<'a>(
+        &mut self,
+        input: &'a [u8],
+        item_size_max: usize,
+        memory: &mut LargeMemory,
+    ) -> (usize, Option<Frame<'a>>) {
         let head = match parse(input) {
             Parsed::Request(head) if self.locked && !is_open(head.opcode) => return self.forbid(head.tag, input),
             Parsed::Request(head) => head,
@@ -148,7 +169,8 @@ impl PacketFraming {
             return self.skip(end, then, input);
         }
         if !is_auth && head.value_len > item_size_max {
-            return self.skip(end, AfterSkip::TooLarge(Box::new(LargePacket::new(&head))), input);
+            let then = AfterSkip::Unstored(Unstorable::TooLarge, Box::new(LargePacket::new(&head)));
+            return self.skip(end, then, input);
         }
         if let Some(value) = input.get(head.head_len..end) {
             return (end, Some(Frame::Packet(Packet::Whole { head, value })));
@@ -157,24 +179,26 @@ impl PacketFraming {
             return (0, None);
         }
         self.state = State::Value(Box::new(LargePacket::new(&head)));
-        self.rest(head.head_len, input, item_size_max)
-    }
-
-    /// Goes on behind the head, in the state just entered.
-    fn rest<'a>(&mut self, head_len: usize, input: &'a [u8], item_size_max: usize) -> (usize, Option<Frame<'a>>) {
-        let (used, frame) = self.next(&input[head_len..], item_size_max);
-        (head_len + used, frame)
+        let (used, frame) = self.next(&input[head.head_len..], item_size_max, memory);
+        (head.head_len + used, frame)
     }
 
     fn skip<'a>(&mut self, bytes: usize, then: AfterSkip, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
         self.state = State::Skip { bytes, then };
-        self.next(input, 0)
+        self.skip_on(input)
+    }
+
+    fn skip_on<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
+        let State::Skip { bytes, .. } = &mut self.state else { return (0, None) };
+        let used = (*bytes).min(input.len());
+        *bytes -= used;
+        (used, (*bytes == 0).then(|| self.finish()))
     }
 
     fn finish<'a>(&mut self) -> Frame<'a> {
         Frame::Packet(match std::mem::replace(&mut self.state, State::Head) {
             State::Value(large) => Packet::Large(large),
-            State::Skip { then: AfterSkip::TooLarge(large), .. } => Packet::TooLarge(large),
+            State::Skip { then: AfterSkip::Unstored(why, large), .. } => Packet::Unstored(why, large),
             State::Skip { then: AfterSkip::Refuse { tag, status }, .. } => {
                 Packet::Refused { tag, status, close: false }
             }
@@ -208,21 +232,26 @@ mod tests {
     use crate::protocol::binary::OPCODES;
     use crate::protocol::binary::request::write_raw;
     use crate::session::framing::Framing;
+    use crate::session::framing::tests::memory;
 
     const ITEM_SIZE_MAX: usize = 100_000;
 
     /// Frames of `input` shown in reads of `step` bytes, each as a short text.
     fn frames(mut framing: Framing, input: &[u8], step: usize) -> Vec<String> {
+        let (mut memory, _) = memory(1 << 20);
         let mut pending = Vec::new();
         let mut seen = Vec::new();
         for read in input.chunks(step) {
             pending.extend_from_slice(read);
             loop {
-                let (used, frame) = framing.next(&pending);
+                let (used, frame) = framing.next(&pending, &mut memory);
                 let text = frame.map(|frame| match frame {
                     Frame::Packet(Packet::Whole { head, value }) => format!("{:?} {}", head.opcode.verb, value.len()),
-                    Frame::Packet(Packet::Large(large)) => format!("{:?} {}", large.opcode.verb, large.value.len()),
-                    Frame::Packet(Packet::TooLarge(large)) => format!("{:?} too large", large.opcode.verb),
+                    Frame::Packet(Packet::Large(mut large)) => {
+                        let value = large.take_value().unwrap();
+                        format!("{:?} {}", large.opcode.verb, value.len())
+                    }
+                    Frame::Packet(Packet::Unstored(why, large)) => format!("{:?} {why:?}", large.opcode.verb),
                     Frame::Packet(Packet::Refused { status, close, .. }) => format!("{status:?} {close}"),
                     other => format!("{other:?}"),
                 });
@@ -268,7 +297,7 @@ mod tests {
             "GetK 0",
             "Set 20000",
             "Set 100000",
-            "Set too large",
+            "Set TooLarge",
             "AuthFailure false",
             "Noop 0",
             "Invalid true",
@@ -306,7 +335,7 @@ mod tests {
         }
         // Nothing of a large value is kept.
         let mut framing = locked();
-        framing.next(&set(50_000)[..30_000]);
+        framing.next(&set(50_000)[..30_000], &mut memory(1 << 20).0);
         assert_eq!(framing.held(), 0);
         let unknown = packet(0x99, [b"", b"", b""]);
         assert_eq!(frames(locked(), &unknown, 1), ["AuthFailure true"]);
