@@ -7,10 +7,13 @@
 #![allow(clippy::disallowed_methods, reason = "a bench reads the time")]
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
+use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
+use ringcached::limits::LOOK_AHEAD_KEYS;
 use ringcached::memory::Budget;
 use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest};
 use ringcached::terms::{Deadline, Exptime, Flags, Key, Now, ShardId, StoreMode};
@@ -30,16 +33,18 @@ fn main() {
         Some("mixed") => mixed(),
         Some("expiry") => expiry(&numbers),
         Some("appends") => appends(),
+        Some("speed") => speed(&numbers),
         _ => println!(
             "bytes ITEMS VALUE_LEN TTL_S   resident bytes per item beyond key and value\n\
              counts VALUE_LEN TTL_S        the same, the worst between 1 and 20 million items\n\
              zipf VALUE_LEN                the same after 5 times -m 512 of Zipf 0.99 churn, set on miss\n\
              churn MIB                     peak resident memory over 10 times MIB of values of 8 B to 256 KiB\n\
-             stall ITEMS                   the longest operations while growing to so many items\n\
+             stall ITEMS                   the longest operations while growing to so many items, three times\n\
              waves                         live items among three waves of expiring ones, -m 64\n\
              mixed                         values of 100 KB after 64 MiB of small ones, and the other way round\n\
              expiry ITEMS                  time until so many items that expire at once are taken back\n\
-             appends                       10,000 and 20,000 appends of 100 bytes to one key"
+             appends                       10,000 and 20,000 appends of 100 bytes to one key\n\
+             speed ITEMS                   nanoseconds per operation among so many items"
         ),
     }
 }
@@ -85,7 +90,7 @@ impl Bench {
         let name = name(number);
         let key = Key::new(&name).unwrap();
         let hash = self.shard.hash(key);
-        matches!(self.shard.get(key, hash, self.now), Lookup::Hit(_))
+        is_whole(&self.shard.get(key, hash, self.now))
     }
 
     /// Where the bytes of so many items go.
@@ -96,9 +101,36 @@ impl Bench {
         format!("index {index:.1}, policy, free memory and bookkeeping {rest:.1}")
     }
 
+    fn delete(&mut self, number: usize) -> bool {
+        let name = name(number);
+        let key = Key::new(&name).unwrap();
+        let hash = self.shard.hash(key);
+        self.shard.delete(key, hash, self.now)
+    }
+
+    /// Looks keys up as the server does with a pipeline of gets. How many were there.
+    fn get_batch(&mut self, numbers: [usize; LOOK_AHEAD_KEYS], ahead: bool) -> usize {
+        let names = numbers.map(name);
+        let hashes = names.each_ref().map(|name| self.shard.hash(Key::new(name).unwrap()));
+        if ahead {
+            self.shard.look_ahead(&hashes);
+        }
+        let mut found = 0;
+        for (name, hash) in names.iter().zip(hashes) {
+            let lookup = self.shard.get(Key::new(name).unwrap(), hash, self.now);
+            found += usize::from(is_whole(&lookup));
+        }
+        found
+    }
+
     fn items(&self) -> usize {
         usize::try_from(self.shard.stats().curr_items).unwrap()
     }
+}
+
+/// Whether there is an item; looks at its value, as a reply would.
+fn is_whole(lookup: &Lookup<'_>) -> bool {
+    matches!(lookup, Lookup::Hit(item) if black_box(item.value.as_bytes().iter().fold(0, |sum, byte| sum ^ byte)) < u8::MAX)
 }
 
 /// A key of 10 bytes.
@@ -211,31 +243,38 @@ fn sized_churn(numbers: &[usize]) {
     println!("-m {mebibytes}: peak {:.1} MiB, allowed {allowed:.1}", peak as f64 / MIB as f64);
 }
 
+/// Times of single operations hold what the machine does besides; what an operation itself takes comes again at the same
+/// number.
 fn stall(numbers: &[usize]) {
     let [items] = numbers else { panic!("stall ITEMS") };
-    let mut bench = Bench::new((items * 48).next_multiple_of(64 * MIB));
-    bench.value = vec![b'v'; 8];
-    let mut times = Histogram::<u64>::new(3).unwrap();
-    let mut long = Vec::new();
-    for number in 0..*items {
-        let start = Instant::now();
-        bench.set(number, 8, 0);
-        let ns = u64::try_from(start.elapsed().as_nanos()).unwrap();
-        times.record(ns).unwrap();
-        if ns > 1_000_000 {
-            long.push((number, ns / 1000));
+    let mut again: Option<BTreeSet<usize>> = None;
+    for _ in 0..3 {
+        let mut bench = Bench::new((items * 48).next_multiple_of(64 * MIB));
+        bench.value = vec![b'v'; 8];
+        let mut times = Histogram::<u64>::new(3).unwrap();
+        let mut long = BTreeSet::new();
+        for number in 0..*items {
+            let start = Instant::now();
+            bench.set(number, 8, 0);
+            let ns = u64::try_from(start.elapsed().as_nanos()).unwrap();
+            times.record(ns).unwrap();
+            if ns > 1_000_000 {
+                long.insert(number);
+            }
         }
+        println!(
+            "{items} sets: p50 {} ns, p99 {} ns, p99.9 {} ns, p99.99 {} us, p99.9999 {} us, max {} us, {} above 1 ms",
+            times.value_at_quantile(0.5),
+            times.value_at_quantile(0.99),
+            times.value_at_quantile(0.999),
+            times.value_at_quantile(0.9999) / 1000,
+            times.value_at_quantile(0.999_999) / 1000,
+            times.max() / 1000,
+            long.len()
+        );
+        again = Some(again.map_or(long.clone(), |again| again.intersection(&long).copied().collect()));
     }
-    println!(
-        "{items} sets: p50 {} ns, p99 {} ns, p99.9 {} ns, p99.99 {} us, p99.9999 {} us, max {} us",
-        times.value_at_quantile(0.5),
-        times.value_at_quantile(0.99),
-        times.value_at_quantile(0.999),
-        times.value_at_quantile(0.9999) / 1000,
-        times.value_at_quantile(0.999_999) / 1000,
-        times.max() / 1000
-    );
-    println!("operations above 1 ms (number, us): {long:?}");
+    println!("operations above 1 ms in all three: {:?}", again.unwrap_or_default());
 }
 
 fn waves() {
@@ -286,6 +325,48 @@ fn expiry(numbers: &[usize]) {
         start.elapsed().as_secs_f64()
     );
     assert_eq!(bench.items(), 0);
+}
+
+/// Time per operation in nanoseconds: the median of 9 rounds of 100,000. `next` is what each round begins with.
+fn time_each(mut operation: impl FnMut(usize)) -> f64 {
+    const ROUND: usize = 100_000;
+    let mut rounds: Vec<f64> = (0..9)
+        .map(|round| {
+            let start = Instant::now();
+            (round * ROUND..(round + 1) * ROUND).for_each(&mut operation);
+            start.elapsed().as_nanos() as f64 / ROUND as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[4]
+}
+
+/// Naming and hashing the key are part of each; so is looking at the value's bytes of a hit.
+fn speed(numbers: &[usize]) {
+    let [items] = numbers else { panic!("speed ITEMS") };
+    let mut bench = Bench::new((items * 96).next_multiple_of(64 * MIB));
+    bench.value = vec![b'v'; 32];
+    (0..*items).for_each(|number| assert!(bench.set(number, 32, 0)));
+    // All keys, each far from the last.
+    let at = |number: usize| (number * 618_033_989) % items;
+    let hit = time_each(|number| assert!(bench.get(at(number))));
+    let miss = time_each(|number| assert!(!bench.get(items + at(number))));
+    let over = time_each(|number| assert!(bench.set(at(number), 32, 0)));
+    let new = time_each(|number| assert!(bench.set(items + number, 32, 0)));
+    let delete = time_each(|number| assert!(bench.delete(items + number)));
+    let mut batch = |ahead: bool| {
+        time_each(|number| {
+            if number % LOOK_AHEAD_KEYS == 0 {
+                assert_eq!(bench.get_batch(std::array::from_fn(|place| at(number + place)), ahead), LOOK_AHEAD_KEYS);
+            }
+        })
+    };
+    let (single, ahead) = (batch(false), batch(true));
+    println!(
+        "{items} items of 10 + 32 bytes, ns: get hit {hit:.0}, get miss {miss:.0}, set over {over:.0}, set new {new:.0}, \
+         delete {delete:.0}; 16 keys one at a time {single:.0} each, looked ahead {ahead:.0} each ({:.2})",
+        ahead / single
+    );
 }
 
 fn appends() {
