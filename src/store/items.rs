@@ -444,12 +444,13 @@ impl Items {
         self.segments.add().is_some()
     }
 
-    /// Takes what the index is about to grow by out of the budget, if it is there.
+    /// Takes what the index is about to grow by out of the budget, if it is there and not taken yet.
     pub(super) fn take_for_index(&mut self, hash: KeyHash) -> bool {
-        let bytes = self.index.growth_bytes(hash);
-        if bytes == 0 {
+        let growth = self.index.growth_bytes(hash);
+        if growth == 0 {
             return true;
         }
+        let bytes = (self.index.bytes() + self.large.table_bytes() + growth).saturating_sub(self.charged_tables);
         let taken = self.budget.take(bytes);
         if taken {
             self.charged_tables += bytes;
