@@ -159,7 +159,7 @@ fn check_meta(line: &[u8], request: &MetaRequest<'_>, value_len: Option<usize>) 
         Parsed::Request(Request::Meta(same)) => (same, None),
         Parsed::Request(Request::MetaStore { request, value_len }) => (request, Some(value_len)),
         other => {
-            assert!(letters.len() + 3 >= META_TOKENS_MAX || key.as_bytes().len() > 187, "{other:?}");
+            assert!(letters.len() + 3 >= META_TOKENS_MAX || key.as_bytes().len() > 186, "{other:?}");
             return;
         }
     };
