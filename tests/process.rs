@@ -170,7 +170,8 @@ fn memory_is_locked_or_that_is_refused() {
 /// Says something that is seen even if the test succeeds.
 fn say(what: &str) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "\n*** {name}: {what}").unwrap();
+    // Not eprintln, which the harness keeps to itself.
+    std::io::stderr().write_all(format!("\n*** {name}: {what}\n").as_bytes()).unwrap();
 }
 
 /// The start is refused: exit code 2, one line that names this, and nothing on standard output.
