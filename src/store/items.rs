@@ -9,7 +9,7 @@ use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
 use super::segment::{LIFE_CLASSES_MAX, Role, SegmentId, Segments};
-use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
+use crate::memory::{Arena, Budget, LargeMemory, LargeValue, NoMemory};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
@@ -456,6 +456,20 @@ impl Items {
             self.charged_tables += bytes;
         }
         taken
+    }
+
+    /// Makes sure that the table of large values has a slot for another one, if the budget has what that takes.
+    pub(super) fn prepare_large(&mut self) -> Result<(), NoMemory> {
+        let slots = self.large.slots_wanted();
+        let bytes = LargeValues::bytes_of(slots);
+        if bytes > 0 {
+            if !self.budget.take(bytes) {
+                return Err(NoMemory::Limit);
+            }
+            self.charged_tables += bytes;
+            self.large.add_slots(slots);
+        }
+        Ok(())
     }
 
     /// Makes what is taken of the budget for tables what they are.
