@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "a check panics when it fails; not every target uses all of it")]
 
+use ringcached::engine::Address;
 use ringcached::limits::{
     INPUT_BACKLOG_MAX, KEY_LEN_MAX, LINE_LEN_MAX, META_TOKENS_MAX, MULTIGET_WINDOW_KEYS, OUTPUT_BACKLOG_MAX,
-    SHARED_VALUE_LEN_MIN, VALUE_LEN_ANNOUNCED_MAX,
+    SHARED_VALUE_LEN_MIN, UDP_DATAGRAM_LEN_MAX, UDP_REPLY_MAX_RANGE, VALUE_LEN_ANNOUNCED_MAX,
 };
 use ringcached::protocol::binary::request::{After, Command, Parsed as ParsedPacket, parse as parse_packet};
 use ringcached::protocol::binary::{HEADER_LEN, REQUEST_MAGIC, response};
 use ringcached::protocol::meta::request::Line;
 use ringcached::protocol::meta::response::{Code, Reply};
 use ringcached::protocol::meta::{self, MetaFlags, MetaRequest, Verb};
+use ringcached::protocol::udp::{self, Frame};
 use ringcached::protocol::{Keys, Parsed, Request, text};
 
 use crate::cluster::{Client, Cluster, Random, config};
@@ -137,7 +139,9 @@ fn check_meta(line: &[u8], request: &MetaRequest<'_>, value_len: Option<usize>) 
     let letters: Vec<u8> = flags.iter().map(|flag| flag.letter).collect();
     for letter in b'A'..=b'z' {
         let is_there = letter.is_ascii_alphabetic() && letters.contains(&letter);
-        let counts = request.verb != Verb::Debug || letter == b'b';
+        // `me` knows the word b alone.
+        let counts = request.verb != Verb::Debug
+            || letter == b'b' && flags.iter().any(|flag| flag.letter == b'b' && flag.argument.is_empty());
         assert_eq!(letter.is_ascii_alphabetic() && flags.has(letter), is_there && counts, "{}", line.escape_ascii());
     }
     if request.verb == Verb::Debug {
@@ -155,7 +159,7 @@ fn check_meta(line: &[u8], request: &MetaRequest<'_>, value_len: Option<usize>) 
         Parsed::Request(Request::Meta(same)) => (same, None),
         Parsed::Request(Request::MetaStore { request, value_len }) => (request, Some(value_len)),
         other => {
-            assert!(letters.len() + 3 >= META_TOKENS_MAX || key.as_bytes().len() > 187, "{other:?}");
+            assert!(letters.len() + 3 >= META_TOKENS_MAX || key.as_bytes().len() > 186, "{other:?}");
             return;
         }
     };
@@ -249,4 +253,65 @@ pub(crate) fn binary(data: &[u8]) {
         }
     }
     text_stream(data);
+}
+
+/// Datagrams one after another, each behind two bytes with its length; the two bytes before them choose one core or
+/// three and how much may be answered. Whatever comes: a datagram that is a request ends its conversation, all it is
+/// answered is one message within the limit, and the same bytes by TCP would have been answered the same.
+pub(crate) fn udp(data: &[u8]) {
+    let [cores, limit, rest @ ..] = data else { return };
+    let cores = if cores % 2 == 0 { 1 } else { 3 };
+    let reply_max = UDP_REPLY_MAX_RANGE.start() + usize::from(*limit) * 64;
+    let (mut by_udp, mut by_tcp) = (new_cluster(cores), new_cluster(cores));
+    let mut rest = rest;
+    while let Some((len, behind)) = rest.split_first_chunk() {
+        let (datagram, behind) = behind.split_at(behind.len().min(usize::from(u16::from_le_bytes(*len))));
+        rest = behind;
+        let request = udp::parse_request(datagram);
+        assert_eq!(request.is_some(), datagram.len() > udp::HEADER_LEN && datagram[4..6] == [0, 1]);
+        let Some(Frame { request_id, payload, .. }) = request else { continue };
+        let client = by_udp.connect_from(0, Address::Udp(([127, 0, 0, 1], 40_000).into()));
+        let answered = converse(&mut by_udp, client, payload);
+        let stranger = by_tcp.connect(0);
+        // Statistics count connections, and do not count datagrams.
+        if converse(&mut by_tcp, stranger, payload) != answered {
+            let has_statistics =
+                payload.windows(5).any(|word| word == b"stats") || payload.windows(2).any(|word| word == STAT_PACKET);
+            assert!(has_statistics, "by TCP not {}", answered.escape_ascii());
+        }
+        let mut reply = udp::Reply::new(request_id, reply_max);
+        let has_room = reply.add(&answered);
+        assert_eq!(has_room, answered.len() <= reply_max);
+        check_message(&reply, request_id, if has_room { Some(&answered) } else { None });
+    }
+    by_udp.engines.iter().for_each(|engine| engine.shard().verify());
+}
+
+/// Tells a server all that a client says; what it answers until the conversation is over, as it must be then.
+fn converse(cluster: &mut Cluster, client: Client, payload: &[u8]) -> Vec<u8> {
+    cluster.send(client, payload);
+    cluster.finish(client);
+    let answered = cluster.exchange(client, b"");
+    assert!(cluster.is_closed(client), "a conversation does not end");
+    answered
+}
+
+/// The datagrams of a reply are those of one message, as a client reads them; of an error it is one datagram.
+fn check_message(reply: &udp::Reply, request_id: u16, expected: Option<&[u8]>) {
+    let mut message = Vec::new();
+    let mut count = 0;
+    for frame in reply.datagrams() {
+        let mut datagram = Vec::new();
+        frame.write(&mut datagram);
+        assert!(datagram.len() <= UDP_DATAGRAM_LEN_MAX);
+        assert_eq!(Frame::parse(&datagram), Some(frame));
+        assert_eq!((frame.request_id, frame.sequence), (request_id, count));
+        assert_eq!(usize::from(frame.total), reply.datagrams().count());
+        message.extend_from_slice(frame.payload);
+        count += 1;
+    }
+    match expected {
+        Some(expected) => assert!(message == expected),
+        None => assert!(count == 1 && (message.ends_with(b"\r\n") || message.ends_with(b"Too large."))),
+    }
 }

@@ -1,5 +1,7 @@
 //! Who may talk to the server: names and passwords, compared so that the time it takes tells nothing about them.
 
+pub mod scram;
+
 use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
@@ -10,6 +12,13 @@ use crate::limits::{AUTH_NAME_LEN_MAX, AUTH_USERS_MAX};
 pub trait UserSource: fmt::Debug + Send + Sync {
     /// Whether there is a user of this name and password.
     fn admits(&self, user: &[u8], password: &[u8]) -> bool;
+
+    /// What an exchange of SCRAM with a user begins with, whether there is such a user or not; nothing if the users
+    /// cannot authenticate so.
+    fn open_scram(&self, user: &[u8]) -> Option<scram::Opening> {
+        let _ = user;
+        None
+    }
 }
 
 /// The users of a password file.
@@ -97,6 +106,10 @@ impl Word {
         word[0] = len;
         word[1..=bytes.len()].copy_from_slice(bytes);
         Some(Self(word))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.0[1..=usize::from(self.0[0])]
     }
 
     fn ct_eq(&self, other: &Self) -> Choice {

@@ -29,6 +29,10 @@ pub const AUTH_TOKEN_LEN_MAX: usize = 16 << 10;
 pub const AUTH_NAME_LEN_MAX: usize = 255;
 /// Most users of a password file: each attempt to authenticate is compared with all of them.
 pub const AUTH_USERS_MAX: usize = 256;
+/// Longest first message of SCRAM: most of it is kept until the next one.
+pub const SCRAM_FIRST_LEN_MAX: usize = 2048;
+/// How often SCRAM hashes a password: what RFC 7677 asks for at least.
+pub const SCRAM_ITERATIONS: u32 = 4096;
 /// The first failed attempt to authenticate of a connection is answered after this many milliseconds, each further one
 /// after twice as many...
 pub const AUTH_DELAY_MIN_MS: u64 = 100;

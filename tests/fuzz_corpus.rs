@@ -9,6 +9,10 @@
 mod checks;
 #[path = "common/cluster.rs"]
 mod cluster;
+#[path = "common/store_model.rs"]
+mod store_model;
+#[path = "../fuzz/store_ops.rs"]
+mod store_ops;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +20,7 @@ use std::path::Path;
 
 use ringcached::protocol::binary::request::write_raw;
 use ringcached::protocol::binary::{OPCODES, Opcode, Tag, Verb};
+use ringcached::protocol::udp::Frame;
 
 use cluster::{Random, seeds};
 
@@ -191,6 +196,28 @@ fn binary_input(random: &mut Random) -> Vec<u8> {
     data
 }
 
+/// Datagrams with requests of every dialect, few of them broken.
+fn udp_input(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![byte(random), byte(random)];
+    for _ in 0..=random.below(5) {
+        let generate = [input, meta_input, binary_input][random.below(3)];
+        let payload = &generate(random)[2..];
+        let total = if random.once(20) { 2 } else { 1 };
+        let mut datagram = Vec::new();
+        Frame { request_id: 7, sequence: 0, total, payload: &payload[..payload.len().min(65_000)] }
+            .write(&mut datagram);
+        let len = if random.once(20) { random.below(datagram.len()) } else { datagram.len() };
+        data.extend_from_slice(&u16::try_from(len).unwrap().to_le_bytes());
+        data.extend_from_slice(&datagram[..len]);
+    }
+    data
+}
+
+/// Bytes of any kind: each means a request to the store or a part of one.
+fn store_input(random: &mut Random) -> Vec<u8> {
+    (0..random.below(2000)).map(|_| byte(random)).collect()
+}
+
 const fn usual_extras_len(opcode: u8) -> usize {
     match Opcode::of(opcode) {
         Some(Opcode { verb: Verb::Set | Verb::Add | Verb::Replace, .. }) => 8,
@@ -259,4 +286,24 @@ fn packets_of_the_corpus() {
 #[test]
 fn random_packets() {
     over_random_inputs(1000, binary_input, checks::binary);
+}
+
+#[test]
+fn datagrams_of_the_corpus() {
+    over_corpus("udp", checks::udp);
+}
+
+#[test]
+fn random_datagrams() {
+    over_random_inputs(300, udp_input, checks::udp);
+}
+
+#[test]
+fn store_requests_of_the_corpus() {
+    over_corpus("store_ops", store_ops::store_ops);
+}
+
+#[test]
+fn random_store_requests() {
+    over_random_inputs(300, store_input, store_ops::store_ops);
 }

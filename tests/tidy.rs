@@ -22,7 +22,7 @@ const FLOORS: &[(&str, Imports)] = &[
     ("routing", Imports::Only(&["terms", "limits"])),
     ("auth", Imports::Only(&["limits"])),
     ("execute", Imports::Only(&["protocol", "store", "metrics", "terms", "limits"])),
-    ("session", Imports::Only(&["protocol", "routing", "memory", "metrics", "terms", "limits"])),
+    ("session", Imports::Only(&["protocol", "routing", "auth", "memory", "metrics", "terms", "limits"])),
     (
         "engine",
         Imports::Only(&[

@@ -1,9 +1,9 @@
 //! Arbitrary lines into the parser.
 #![no_main]
 
-#[path = "../../tests/common/cluster.rs"]
-mod cluster;
 #[path = "../checks.rs"]
 mod checks;
+#[path = "../../tests/common/cluster.rs"]
+mod cluster;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::text_request(data));

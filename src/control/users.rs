@@ -5,9 +5,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::auth::scram::{Opening, ScramUsers, Secret};
 use crate::auth::{UserSource, Users};
 
 /// A file that holds this many users of the longest kind, and is no password file beyond it.
@@ -16,19 +20,25 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 /// The users of a file.
 pub struct UserFile {
     path: PathBuf,
-    users: ArcSwap<Users>,
+    users: ArcSwap<ScramUsers>,
+    secret: Arc<Secret>,
 }
 
 impl UserFile {
     /// Reads a file; an error says in one line what is wrong with it.
     pub fn open(path: PathBuf) -> Result<Self, String> {
         let users = read(&path)?;
-        Ok(Self { path, users: ArcSwap::from_pointee(users) })
+        let mut key = [0; 32];
+        let random = SystemRandom::new().fill(&mut key);
+        random.map_err(|_| "ringcached: the system has no random numbers".to_owned())?;
+        let secret = Arc::new(Secret::new(key));
+        let users = ArcSwap::from_pointee(ScramUsers::new(users, Arc::clone(&secret)));
+        Ok(Self { path, users, secret })
     }
 
     /// Reads the file again. If that fails, the users stay who they were, and an error says why.
     pub fn reload(&self) -> Result<(), String> {
-        self.users.store(read(&self.path)?.into());
+        self.users.store(ScramUsers::new(read(&self.path)?, Arc::clone(&self.secret)).into());
         Ok(())
     }
 }
@@ -36,6 +46,10 @@ impl UserFile {
 impl UserSource for UserFile {
     fn admits(&self, user: &[u8], password: &[u8]) -> bool {
         self.users.load().admits(user, password)
+    }
+
+    fn open_scram(&self, user: &[u8]) -> Option<Opening> {
+        self.users.load().open_scram(user)
     }
 }
 

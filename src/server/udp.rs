@@ -31,9 +31,8 @@ struct Socket {
 struct Conversation {
     socket: DatagramSocketId,
     client: SocketAddr,
-    request_id: u16,
     since_ms: u64,
-    reply: Vec<u8>,
+    reply: udp::Reply,
 }
 
 /// One place for a conversation. A place is used again and again, its name is not: the generation changes.
@@ -89,9 +88,8 @@ impl Datagrams {
                 let conversation = Conversation {
                     socket: socket.id,
                     client,
-                    request_id: frame.request_id,
                     since_ms: now.monotonic_ms,
-                    reply: Vec::new(),
+                    reply: udp::Reply::new(frame.request_id, self.reply_max),
                 };
                 let (remote, local) = (Address::Udp(client), Address::Udp(socket.local));
                 engine.open(id, Peer { descriptor: socket.descriptor, remote, local, dialect: socket.dialect }, now);
@@ -125,22 +123,14 @@ impl Datagrams {
         let Some(conversation) = &mut place.conversation else { return };
         let wants = engine.wants(id);
         if wants.send {
-            let buffer = match engine.take_output(id) {
-                Some(Outgoing::Single(bytes)) => {
-                    conversation.reply.extend_from_slice(&bytes);
-                    Some(bytes)
-                }
+            let (has_room, buffer) = match engine.take_output(id) {
+                Some(Outgoing::Single(bytes)) => (conversation.reply.add(&bytes), Some(bytes)),
                 Some(Outgoing::Chunks(chunks)) => {
-                    for chunk in &chunks {
-                        conversation.reply.extend_from_slice(chunk.as_bytes());
-                    }
-                    None
+                    (chunks.iter().all(|chunk| conversation.reply.add(chunk.as_bytes())), None)
                 }
-                None => None,
+                None => (true, None),
             };
-            if conversation.reply.len() > self.reply_max {
-                conversation.reply.clear();
-                conversation.reply.extend_from_slice(udp::REPLY_TOO_LARGE);
+            if !has_room {
                 self.finish(id, ring, engine);
                 return;
             }
@@ -170,7 +160,7 @@ impl Datagrams {
         engine.close(id);
         let index = id.index as usize;
         if let Some(conversation) = self.leave(index) {
-            for frame in udp::reply(conversation.request_id, &conversation.reply) {
+            for frame in conversation.reply.datagrams() {
                 let mut datagram = ring.take_datagram_buffer();
                 frame.write(&mut datagram);
                 ring.send_datagram(conversation.socket, conversation.client, datagram);

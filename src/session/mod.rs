@@ -13,6 +13,7 @@ pub mod stream;
 
 use std::collections::VecDeque;
 
+use crate::auth::scram::Exchange;
 use crate::limits::{INPUT_BACKLOG_MAX, OUTPUT_BACKLOG_MAX, OUTSTANDING_PER_CONNECTION_MAX};
 use crate::session::framing::Framing;
 use crate::session::gather::Gather;
@@ -53,6 +54,8 @@ pub struct Session {
     pub unsent: usize,
     /// The client will send nothing more.
     pub input_over: bool,
+    /// An attempt to authenticate that takes further messages.
+    pub exchange: Option<Box<Exchange>>,
     /// Attempts to authenticate that have failed.
     pub failed_attempts: u8,
     /// No further request is run; the conversation ends when the replies to those before are sent.
@@ -97,6 +100,7 @@ impl Session {
             watch: None,
             unsent: 0,
             input_over: false,
+            exchange: None,
             failed_attempts: 0,
             closing: false,
         }

@@ -9,7 +9,7 @@ use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
 use super::segment::{LIFE_CLASSES_MAX, Role, SegmentId, Segments};
-use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
+use crate::memory::{Arena, Budget, LargeMemory, LargeValue, NoMemory};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
@@ -444,17 +444,32 @@ impl Items {
         self.segments.add().is_some()
     }
 
-    /// Takes what the index is about to grow by out of the budget, if it is there.
+    /// Takes what the index is about to grow by out of the budget, if it is there and not taken yet.
     pub(super) fn take_for_index(&mut self, hash: KeyHash) -> bool {
-        let bytes = self.index.growth_bytes(hash);
-        if bytes == 0 {
+        let growth = self.index.growth_bytes(hash);
+        if growth == 0 {
             return true;
         }
+        let bytes = (self.index.bytes() + self.large.table_bytes() + growth).saturating_sub(self.charged_tables);
         let taken = self.budget.take(bytes);
         if taken {
             self.charged_tables += bytes;
         }
         taken
+    }
+
+    /// Makes sure that the table of large values has a slot for another one, if the budget has what that takes.
+    pub(super) fn prepare_large(&mut self) -> Result<(), NoMemory> {
+        let slots = self.large.slots_wanted();
+        let bytes = LargeValues::bytes_of(slots);
+        if bytes > 0 {
+            if !self.budget.take(bytes) {
+                return Err(NoMemory::Limit);
+            }
+            self.charged_tables += bytes;
+            self.large.add_slots(slots);
+        }
+        Ok(())
     }
 
     /// Makes what is taken of the budget for tables what they are.

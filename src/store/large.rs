@@ -11,6 +11,9 @@ pub(super) struct LargeValues {
     charge: usize,
 }
 
+/// A table has none or at least so many.
+const SLOTS_MIN: usize = 4;
+
 #[derive(Debug)]
 enum Slot {
     Used(LargeValue),
@@ -25,7 +28,22 @@ impl LargeValues {
 
     /// Bytes of the table.
     pub(super) const fn table_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+        Self::bytes_of(self.slots.capacity())
+    }
+
+    /// The slots that have to be added before the next value comes.
+    pub(super) fn slots_wanted(&self) -> usize {
+        let is_full = self.free.is_none() && self.slots.len() == self.slots.capacity();
+        if is_full { self.slots.len().max(SLOTS_MIN) } else { 0 }
+    }
+
+    /// Bytes of so many slots.
+    pub(super) const fn bytes_of(slots: usize) -> usize {
+        slots * size_of::<Slot>()
+    }
+
+    pub(super) fn add_slots(&mut self, count: usize) {
+        self.slots.reserve_exact(count);
     }
 
     pub(super) fn insert(&mut self, value: LargeValue) -> u32 {

@@ -21,8 +21,6 @@ mod write;
 #[cfg(test)]
 mod door_tests;
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 pub use crate::terms::Marks;

@@ -68,23 +68,37 @@ impl Shard {
         new: Option<KeyHash>,
         now: Now,
     ) -> Result<(), OutOfMemory> {
-        if let Some(hash) = new {
-            while !self.items.take_for_index(hash) {
-                self.give_back_segment(now)?;
-            }
+        let made = self.try_to_make_room(target, len, new, now);
+        if made.is_err() {
+            // The index does not grow after all.
+            self.items.settle_tables();
         }
-        while !self.items.has_room(target, len) {
+        made
+    }
+
+    fn try_to_make_room(
+        &mut self,
+        target: Target,
+        len: usize,
+        new: Option<KeyHash>,
+        now: Now,
+    ) -> Result<(), OutOfMemory> {
+        loop {
+            // Each time anew: reclaiming settles the tables, which gives back what they have not grown by yet.
+            if let Some(hash) = new {
+                while !self.items.take_for_index(hash) {
+                    self.give_back_segment(now)?;
+                }
+            }
+            if self.items.has_room(target, len) {
+                return Ok(());
+            }
             if self.items.segments.free() > RESERVE {
                 self.items.open(target, self.births, now);
-            } else if !self.items.add_segment()
-                && let Err(refusal) = self.reclaim(now)
-            {
-                // The index does not grow after all.
-                self.items.settle_tables();
-                return Err(refusal);
+            } else if !self.items.add_segment() {
+                self.reclaim(now)?;
             }
         }
-        Ok(())
     }
 
     /// Makes room for `change` of a value in memory of its own, by evicting until it succeeds.

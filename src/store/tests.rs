@@ -1,4 +1,4 @@
-//! What the door promises, case by case. `model` has the general case.
+//! What the door promises, case by case. `tests/store_model.rs` has the general case.
 
 use std::sync::Arc;
 

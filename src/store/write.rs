@@ -345,8 +345,10 @@ impl Shard {
                 End::Front => [extra, present].concat(),
             };
             let value = if joined.len() > self.items.inline_value_len_max() {
-                let copy =
-                    self.with_memory(now, |shard| shard.items.large_memory.copy_with(&joined, &[], end == End::Front));
+                let copy = self.with_memory(now, |shard| {
+                    shard.items.prepare_large()?;
+                    shard.items.large_memory.copy_with(&joined, &[], end == End::Front)
+                });
                 Written::Large(copy.map_err(|OutOfMemory| self.out_of_memory(joined.len()))?)
             } else {
                 Written::Inline(&joined)
@@ -433,11 +435,18 @@ impl Shard {
     /// A value as it will be written: what is too long for a segment goes into memory of its own.
     fn written<'a>(&mut self, value: Incoming<'a>, now: Now) -> Result<Written<'a>, StoreOutcome> {
         match value {
-            Incoming::Large(value) if value.len() > self.items.inline_value_len_max() => Ok(Written::Large(value)),
+            Incoming::Large(value) if value.len() > self.items.inline_value_len_max() => {
+                let prepared = self.with_memory(now, |shard| shard.items.prepare_large());
+                prepared.map_err(|OutOfMemory| self.out_of_memory(value.len()))?;
+                Ok(Written::Large(value))
+            }
             Incoming::Slice(bytes) if bytes.len() <= self.items.inline_value_len_max() => Ok(Written::Inline(bytes)),
             value => {
                 let bytes = value.as_slice();
-                let copy = self.with_memory(now, |shard| shard.items.large_memory.copy(bytes));
+                let copy = self.with_memory(now, |shard| {
+                    shard.items.prepare_large()?;
+                    shard.items.large_memory.copy(bytes)
+                });
                 Ok(Written::Large(copy.map_err(|OutOfMemory| self.out_of_memory(bytes.len()))?))
             }
         }

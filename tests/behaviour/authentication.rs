@@ -114,7 +114,7 @@ b> sasllist opaque=1
 b> saslauth key=PLAIN value=\0ann\0secret opaque=2
 b> set key=a value=x
 b> get key=a
-b< sasllist ok value=PLAIN opaque=1
+b< sasllist ok value=PLAIN\x20SCRAM-SHA-256 opaque=1
 b< saslauth ok value=Authenticated opaque=2
 b< set ok cas={a}
 b< get ok flags=0 value=x cas={a}

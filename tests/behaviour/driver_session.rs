@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringcached::auth::Users;
+use ringcached::auth::scram::{ScramUsers, Secret};
 use ringcached::memory::Budget;
 use ringcached::protocol::Dialect;
 
@@ -54,7 +55,8 @@ impl Session {
                 }
                 "-Y" => {
                     let text = fs::read(options.next().expect("-Y FILE")).expect("a password file");
-                    config.access.users = Some(Arc::new(Users::parse(&text).expect("users")));
+                    let users = Users::parse(&text).expect("users");
+                    config.access.users = Some(Arc::new(ScramUsers::new(users, Arc::new(Secret::new([7; 32])))));
                 }
                 "-S" => config.access.dialect = Some(Dialect::Binary),
                 other => panic!("the session driver does not know {other}"),

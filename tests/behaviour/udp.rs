@@ -4,7 +4,10 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use ringcached::protocol::binary::request::write_raw;
+use ringcached::protocol::binary::{Status, Tag, response};
 use ringcached::protocol::udp::{Frame, reply};
+use ringcached::terms::{CasUnique, Flags};
 
 use crate::talk::{Failure, Talk};
 use crate::transcript::Case;
@@ -23,6 +26,11 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::code_sockets("a reply that nobody wants is no datagram", UDP, silence),
         Case::code_sockets("a reply beyond the limit is an error", &["-U", "-1", "-o", "udp_reply_max=2000"], limit),
         Case::code_sockets("the limit is 64 KiB", UDP, default_limit),
+        Case::code_sockets(
+            "a reply of packets beyond the limit is a packet",
+            &["-U", "-1", "-o", "udp_reply_max=2000", "-C"],
+            limit_of_packets,
+        ),
         Case::code_sockets("many requests at a time", UDP, many_at_a_time),
         Case::code_sockets("a datagram is no connection", UDP, no_connection),
     ]
@@ -164,6 +172,38 @@ fn limit(talk: &mut Talk<'_>) -> Result<(), Failure> {
     client.ask(b"get a\r\n", &[b"VALUE a 0 1977\r\n", &[b'x'; 1977][..], b"\r\nEND\r\n"].concat())?;
     client.ask(&set("a", &[b'x'; 1978]), b"STORED\r\n")?;
     client.ask(b"get a\r\n", b"SERVER_ERROR reply too large for UDP\r\n")
+}
+
+fn limit_of_packets(talk: &mut Talk<'_>) -> Result<(), Failure> {
+    const GETK: u8 = 0x0c;
+    let mut client = Client::new(talk);
+    let get = |keys: &[&str]| {
+        let mut packets = Vec::new();
+        for (opaque, key) in (1_u32..).zip(keys) {
+            let tag = Tag { opcode: GETK, opaque: opaque.to_be_bytes() };
+            write_raw(tag, 0, [b"", key.as_bytes(), b""], &mut packets);
+        }
+        packets
+    };
+    let tag = |opaque: u32| Tag { opcode: GETK, opaque: opaque.to_be_bytes() };
+    let hit = |opaque, key: &str, value: &[u8]| {
+        let mut packet = Vec::new();
+        response::write_hit(&mut packet, tag(opaque), Flags(0), CasUnique(0), key.as_bytes(), value.len());
+        [packet, value.to_vec()].concat()
+    };
+    let refused = |opaque| {
+        let mut packet = Vec::new();
+        response::write_error(&mut packet, tag(opaque), Status::TooLarge);
+        packet
+    };
+    // A header, flags and a key come before the value.
+    let (fits, does_not) = (vec![b'x'; 2000 - 24 - 4 - 1], vec![b'x'; 2000 - 24 - 4]);
+    client.ask(&set("a", &fits), b"STORED\r\n")?;
+    client.ask(&set("b", &does_not), b"STORED\r\n")?;
+    client.ask(&get(&["a"]), &hit(1, "a", &fits))?;
+    client.ask(&get(&["b"]), &refused(1))?;
+    client.ask(&get(&["a", "b"]), &refused(2))?;
+    client.ask(b"get a b\r\n", b"SERVER_ERROR reply too large for UDP\r\n")
 }
 
 fn default_limit(talk: &mut Talk<'_>) -> Result<(), Failure> {

@@ -107,9 +107,13 @@ impl Cluster {
 
     /// Connects a client to one core.
     pub(crate) fn connect(&mut self, core: usize) -> Client {
+        self.connect_from(core, Address::Tcp(([127, 0, 0, 1], 11211).into()))
+    }
+
+    /// Connects a client with this address to one core.
+    pub(crate) fn connect_from(&mut self, core: usize, address: Address) -> Client {
         let id = ConnectionId { index: self.next_index[core], generation: 0 };
         self.next_index[core] += 1;
-        let address = Address::Tcp(([127, 0, 0, 1], 11211).into());
         self.engines[core].open(
             id,
             Peer { descriptor: 3, remote: address.clone(), local: address, dialect: None },

@@ -1,7 +1,7 @@
-//! What the packets of authentication carry (PROTOCOL §9): the mechanism `PLAIN` of RFC 4616.
+//! What the packets of authentication carry (PROTOCOL §9), and the mechanism `PLAIN` of RFC 4616.
 
 /// The mechanisms there are, as `SASL list` answers.
-pub const MECHANISMS: &[u8] = b"PLAIN";
+pub const MECHANISMS: &[u8] = b"PLAIN SCRAM-SHA-256";
 /// What a successful authentication is answered with.
 pub const AUTHENTICATED: &[u8] = b"Authenticated";
 

@@ -1,5 +1,9 @@
 //! The scenario with the crate `memcache`: each argument is the address of a server, by TCP, UDP, a socket in the file
 //! system or TLS.
+//!
+//! By UDP the crate sends a datagram and awaits its reply when it flushes its stream. It does not flush in `gets`, nor by
+//! text in most requests: nothing is sent, and with any server it fails with "failed to fill whole buffer". So the leg by
+//! UDP speaks packets, and gets one key at a time.
 
 use std::collections::HashMap;
 use std::env;
@@ -31,8 +35,8 @@ fn scenario(address: &str) -> Result<(), MemcacheError> {
     client.append("a", "!")?;
 
     let unique = |client: &Client| -> Result<u64, MemcacheError> {
-        let found: HashMap<String, (Vec<u8>, u32, Option<u64>)> = client.gets(&["a"])?;
-        Ok(found["a"].2.unwrap_or_default())
+        let found: Option<(Vec<u8>, u32, Option<u64>)> = client.get("a")?;
+        Ok(found.and_then(|(_, _, unique)| unique).unwrap_or_default())
     };
     let (first, second) = (unique(&client)?, unique(&other)?);
     same("cas", client.cas("a", "ONE", 0, first)?, true);
@@ -49,28 +53,36 @@ fn scenario(address: &str) -> Result<(), MemcacheError> {
     sleep(Duration::from_millis(2600));
     same("get of what has expired", text("short")?, None);
 
-    let large = "0123456789\r\nEND\r\nabc".repeat(if is_udp { 60 } else { 48_000 });
+    let large = "0123456789\r\nEND\r\nabc".repeat(if is_udp { 1500 } else { 48_000 });
     client.set("large", large.as_str(), 0)?;
     same("get of a large value", text("large")? == Some(large), true);
     let long = "k".repeat(250);
     client.set(&long, "x", 0)?;
     same("get of a key of 250", text(&long)?, Some("x".to_owned()));
 
-    // A reply by UDP has to fit what the library reads at once.
-    let many: HashMap<String, String> =
-        (0..if is_udp { 20 } else { 200 }).map(|number| (format!("many-{number}"), number.to_string())).collect();
+    let many: HashMap<String, String> = (0..200).map(|number| (format!("many-{number}"), number.to_string())).collect();
     for (key, value) in &many {
         client.set(key, value.as_str(), 0)?;
     }
-    let keys: Vec<&str> = many.keys().map(String::as_str).collect();
-    same("get of many", client.gets::<String>(&keys)?, many.clone());
+    if is_udp {
+        for (key, value) in &many {
+            same("get of one of many", text(key)?.as_ref(), Some(value));
+        }
+    } else {
+        let keys: Vec<&str> = many.keys().map(String::as_str).collect();
+        same("get of many", client.gets::<String>(&keys)?, many.clone());
+    }
 
     if let Ok(restart) = env::var("RESTART")
         && !restart.is_empty()
         && address.starts_with("memcache://")
         && !address.starts_with("memcache:///")
     {
-        same("a restart", Command::new("sh").args(["-c", &restart]).status().is_ok_and(|status| status.success()), true);
+        same(
+            "a restart",
+            Command::new("sh").args(["-c", &restart]).status().is_ok_and(|status| status.success()),
+            true,
+        );
         let again = (0..100).any(|_| {
             let stored = Client::connect(address).and_then(|client| client.set("again", "x", 0));
             if stored.is_err() {

@@ -1,19 +1,29 @@
-//! Random requests against an oracle: a `BTreeMap` that knows no memory. A shard may forget only what it counts as
+//! Requests to a shard against an oracle: a `BTreeMap` that knows no memory. A shard may forget only what it counts as
 //! evicted; whatever it gives is what the oracle has.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use proptest::prelude::*;
 
-use super::tests::{at, config};
-use super::{
-    ArithmeticOutcome, ArithmeticRequest, Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest, Value,
+use ringcached::memory::Budget;
+use ringcached::store::{
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Lookup, Search, Shard, ShardConfig, StoreOutcome, StoreRequest,
+    Value,
 };
-use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, FlushOrder, Key, Now, StoreMode};
+use ringcached::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, FlushOrder, Key, Now, ShardId, StoreMode};
+
+/// Keys are the numbers below this.
+pub(crate) const KEYS: u8 = 24;
+
+const fn at(monotonic_ms: u64) -> Now {
+    Now { monotonic_ms, unix_ms: 1_800_000_000_000 + monotonic_ms }
+}
 
 #[derive(Clone, Debug)]
-enum Request {
+pub(crate) enum Request {
     Get(u8),
     GetAndTouch(u8, i64),
     Touch(u8, i64),
@@ -30,7 +40,7 @@ enum Request {
 
 /// `StoreMode`, with a version that is right or wrong instead of a number.
 #[derive(Clone, Copy, Debug)]
-enum Mode {
+pub(crate) enum Mode {
     Plain(StoreMode),
     CasRight,
     CasWrong,
@@ -44,8 +54,10 @@ struct Expected {
     cas: CasUnique,
 }
 
-struct Pair {
+/// A shard and its oracle.
+pub(crate) struct Pair {
     shard: Shard,
+    budget: Arc<Budget>,
     oracle: BTreeMap<u8, Expected>,
     now: Now,
     flush_at_ms: Option<u64>,
@@ -63,10 +75,23 @@ fn name(key: u8) -> [u8; 4] {
 }
 
 impl Pair {
-    fn new(config: ShardConfig) -> Self {
+    /// A shard of its own with this much memory.
+    pub(crate) fn new(memory_limit: usize, evict: bool) -> Self {
+        let budget = Arc::new(Budget::new(memory_limit));
+        let config = ShardConfig {
+            id: ShardId(0),
+            shards: 1,
+            budget: Arc::clone(&budget),
+            item_size_max: 60_000,
+            evict,
+            cas: true,
+            huge_pages: false,
+            hash_seed: [7, 11],
+        };
         Self {
-            evicts: config.evict,
+            evicts: evict,
             shard: Shard::new(config).unwrap(),
+            budget,
             oracle: BTreeMap::new(),
             now: at(1000),
             flush_at_ms: None,
@@ -78,7 +103,8 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, request: &Request) {
+    /// Both do it, and must agree.
+    pub(crate) fn run(&mut self, request: &Request) {
         if let Request::Wait(ms) = request {
             self.now = at(self.now.monotonic_ms + ms);
         }
@@ -133,19 +159,19 @@ impl Pair {
     /// What the shard evicted, the oracle forgets; they must be as many as the shard counts.
     fn settle(&mut self) {
         self.bury();
-        let (shard, now) = (&self.shard, self.now);
+        let (shard, now) = (&mut self.shard, self.now);
         let len_before = self.oracle.len();
         self.oracle.retain(|&key, _| {
             let name = name(key);
             let key = Key::new(&name).unwrap();
-            shard.items.find(key, shard.hash(key)).is_some()
+            matches!(shard.find(key, shard.hash(key), now), Search::Hit(_))
         });
         let lost = (len_before - self.oracle.len()) as u64;
         let stats = shard.stats();
         assert_eq!(stats.evictions - self.evictions_seen, lost, "lost items are evicted ones, at {now:?}");
         self.evictions_seen = stats.evictions;
         assert!(stats.curr_items >= self.oracle.len() as u64);
-        assert!(self.may_exceed_limit || self.shard.config.budget.excess() == 0, "{stats:?}");
+        assert!(self.may_exceed_limit || self.budget.excess() == 0, "{stats:?}");
         shard.verify();
     }
 
@@ -226,7 +252,7 @@ impl Pair {
         let hash = self.shard.hash(key_term);
         let deadline = Deadline::from_exptime(Exptime(exptime), self.now);
         let flags = Flags(self.serial);
-        let room = self.shard.config.budget.limit().saturating_sub(self.shard.config.budget.taken());
+        let room = self.budget.limit().saturating_sub(self.budget.taken());
         let shared = shared && room > 64 << 10;
         let incoming = if shared {
             Incoming::Large(self.shard.large_memory().copy(&value).unwrap())
@@ -293,69 +319,6 @@ impl Pair {
             | (ArithmeticOutcome::NonNumeric, Some(_), None)
             | (ArithmeticOutcome::OutOfMemory, Some(_), Some(_)) => {}
             (outcome, present, number) => panic!("{outcome:?} on {present:?}, {number:?}"),
-        }
-    }
-}
-
-fn keys() -> impl Strategy<Value = u8> {
-    0..24_u8
-}
-
-fn exptimes() -> impl Strategy<Value = i64> {
-    prop_oneof![6 => Just(0_i64), 3 => 1..6_i64, 1 => Just(-1_i64)]
-}
-
-fn stores() -> impl Strategy<Value = Request> {
-    let modes = prop_oneof![
-        6 => Just(Mode::Plain(StoreMode::Set)),
-        1 => Just(Mode::Plain(StoreMode::Add)),
-        1 => Just(Mode::Plain(StoreMode::Replace)),
-        2 => Just(Mode::Plain(StoreMode::Append)),
-        1 => Just(Mode::Plain(StoreMode::Prepend)),
-        1 => Just(Mode::CasRight),
-        1 => Just(Mode::CasWrong),
-    ];
-    let lens = prop_oneof![6 => 0..300_usize, 2 => 300..3000_usize, 2 => 16_000..40_000_usize];
-    (modes, keys(), lens, exptimes(), any::<bool>()).prop_map(|(mode, key, len, exptime, shared)| Request::Store {
-        mode,
-        key,
-        len,
-        exptime,
-        shared,
-    })
-}
-
-fn requests() -> impl Strategy<Value = Request> {
-    let directions = prop_oneof![Just(Arithmetic::Increment), Just(Arithmetic::Decrement)];
-    let deltas = prop_oneof![0..20_u64, any::<u64>()];
-    prop_oneof![
-        40 => stores(),
-        25 => keys().prop_map(Request::Get),
-        4 => (keys(), exptimes()).prop_map(|(key, exptime)| Request::GetAndTouch(key, exptime)),
-        4 => (keys(), exptimes()).prop_map(|(key, exptime)| Request::Touch(key, exptime)),
-        6 => keys().prop_map(Request::Delete),
-        3 => (keys(), any::<u64>()).prop_map(|(key, number)| Request::Number(key, number)),
-        6 => (keys(), directions, deltas).prop_map(|(key, way, delta)| Request::Arithmetic(key, way, delta)),
-        1 => prop_oneof![Just(None), (1..5000_u64).prop_map(Some)].prop_map(Request::Flush),
-        1 => (64 << 10..400_usize << 10).prop_map(Request::Limit),
-        4 => Just(Request::Tick),
-        5 => (1..1500_u64).prop_map(Request::Wait),
-        5 => Just(Request::LetGo),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_shard_forgets_only_what_it_evicts(
-        memory_limit in prop_oneof![64_usize << 10..128 << 10, 128_usize << 10..1 << 20],
-        evict in any::<bool>(),
-        requests in prop::collection::vec(requests(), 1..300),
-    ) {
-        let mut pair = Pair::new(ShardConfig { evict, item_size_max: 60_000, ..config(memory_limit) });
-        for request in &requests {
-            pair.run(request);
         }
     }
 }
