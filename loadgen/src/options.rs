@@ -97,7 +97,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(help_heading = "Load")]
     pub(crate) connections: u32,
-    /// Requests in flight on each connection, at most
+    /// Requests in flight on each connection, at most; in a closed loop more are sent when half of them are answered
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     #[arg(help_heading = "Load")]
     pub(crate) pipeline: u32,
