@@ -146,7 +146,11 @@ impl Conversation<'_> {
                 }
             }
             Frame::Unstored(why, large) => self.refuse_value(why, &large),
-            Frame::Refused { error, noreply } => self.refuse(error, noreply),
+            Frame::Refused { error, noreply } => {
+                // It may have been a large value without an end.
+                self.end_memory_wait();
+                self.refuse(error, noreply);
+            }
             Frame::Packet(packet) => self.packet(packet),
             Frame::Credentials(token) => self.authenticate(token),
             Frame::Close => self.session.close(),

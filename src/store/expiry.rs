@@ -7,10 +7,11 @@ use super::segment::{Role, SegmentId};
 use super::shard::Shard;
 use crate::terms::{Deadline, FlushOrder, Now};
 
-/// Items that one step of a sweep looks at: 50 µs where all of them are taken back.
+/// Items that one step of a sweep looks at: 0.1 ms where all of them are taken back, and as much again where a region of
+/// the index is laid out anew after them.
 const SWEEP_ITEMS: usize = 256;
-/// Steps of one tick: half a millisecond.
-const SWEEP_STEPS_PER_TICK: usize = 3;
+/// Steps of one tick: less than half a millisecond.
+const SWEEP_STEPS_PER_TICK: usize = 2;
 /// Segments that one tick goes on with in the round that keeps access stamps right.
 const AGING_SEGMENTS_PER_TICK: SegmentId = 2;
 /// A segment is looked at for this every two hours.
