@@ -171,7 +171,7 @@ fn bytes_per_item(numbers: &[usize]) {
 
 fn worst_count(numbers: &[usize]) {
     let [len, ttl_s] = numbers else { panic!("counts VALUE_LEN TTL_S") };
-    let mut bench = Bench::new((20_000_000 * (len + 64)).next_multiple_of(64 * MIB));
+    let mut bench = Bench::new((20_000_000 * (len + 40)).next_multiple_of(64 * MIB));
     bench.value = vec![b'v'; *len];
     // The process and an empty shard are there before the first item.
     let before = resident();

@@ -1,7 +1,7 @@
 //! From a key's hash to the place of its item: many small hash tables, so that growing moves few entries at a time and
 //! no insert waits for the whole, and so that the tables are well filled at any number of items.
 //!
-//! The hash space is cut into regions, and each region into tables of 256 buckets, or of up to [`TABLE_BUCKETS`] if that
+//! The hash space is cut into regions, and each region into tables of 128 buckets, or of up to [`TABLE_BUCKETS`] if that
 //! is too many. A region that is full is laid out anew over about an eighth more tables; a table that is full of the graves of removed entries is laid out
 //! anew at its size. hashbrown by itself would double a table in both cases, and a full cache, where entries come and
 //! go, would drift to a quarter's use (DESIGN: "index at a constant item count").
@@ -37,9 +37,11 @@ const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 const TABLE_BUCKETS: usize = 1024;
 /// Buckets of a region's first table, which doubles up to the other number, before there are more.
 const BUCKETS_MIN: usize = 16;
-const SMALL_TABLE_BUCKETS: usize = 256;
-/// A region with more tables than this has tables of twice the size, if they are not full-sized yet.
+const SMALL_TABLE_BUCKETS: usize = 128;
+/// A region with more tables than this has tables of twice the size, if they are not full-sized yet. The smallest are
+/// soon too many: by chance one of them is always full.
 const SMALL_TABLES_MAX: usize = 12;
+const SMALLEST_TABLES_MAX: usize = 3;
 /// A region that is filled above this share in percent grows when one of its tables has no room; below it, only that
 /// table is laid out anew.
 const GROWTH_LOAD_MIN: usize = 78;
@@ -284,7 +286,8 @@ struct Shape {
 impl Shape {
     /// About as many buckets in fewer and larger tables, if there are many small ones.
     fn suitable(self) -> Self {
-        if self.tables > SMALL_TABLES_MAX && self.buckets < TABLE_BUCKETS {
+        let tables_max = if self.buckets <= SMALL_TABLE_BUCKETS { SMALLEST_TABLES_MAX } else { SMALL_TABLES_MAX };
+        if self.tables > tables_max && self.buckets < TABLE_BUCKETS {
             Self { tables: self.tables.div_ceil(2), buckets: self.buckets * 2 }.suitable()
         } else {
             self
