@@ -51,6 +51,17 @@ impl Conversation<'_> {
             if self.node.ahead.is_used_up(&input[used..]) {
                 self.node.look_ahead_over_lines(&input[used..]);
             }
+            if self.session.framing.is_at_line()
+                && self.may_run_here(self.node.id)
+                && let Some(get) = self.node.ahead.next_get(&input[used..])
+            {
+                let Self { node, session, .. } = &mut *self;
+                session.framing.step_over_line();
+                session.slots.put(|out| node.run_foreseen(&get, out));
+                used += get.line_len;
+                budget -= 1;
+                continue;
+            }
             let Session { framing, .. } = &mut *self.session;
             let (count, frame) = framing.next(&input[used..], self.node.shard.large_memory());
             used += count;

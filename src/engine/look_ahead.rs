@@ -4,20 +4,45 @@
 //! Before a run of gets is executed, the shard is therefore told all their keys (`Shard::look_ahead`); the hashes are
 //! kept, for the look-ups themselves. This changes no reply: a key that was not foreseen is hashed when it comes.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::limits::LOOK_AHEAD_KEYS;
 use crate::routing::Routing;
 use crate::store::Shard;
 use crate::terms::{Key, KeyHash, ShardId};
 
+/// A key seen ahead.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Where it stands in memory, which tells it from others as long as the input stays where it is.
+    address: usize,
+    /// Whether this core owns it.
+    is_ours: bool,
+    /// What [`Shard::hash`] gives for it, if so.
+    hash: KeyHash,
+    key_len: u8,
+    /// The length of the line, if that is a classic `get` of this key alone; else 0.
+    line_len: u16,
+}
+
+/// What stands before the key of a classic `get`.
+const GET: &[u8] = b"get ";
+
+/// A classic `get` of one key, understood before its turn came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForeseenGet<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) hash: KeyHash,
+    /// Bytes of its line.
+    pub(super) line_len: usize,
+}
+
 /// Keys seen ahead in one run over one input, in their order.
 #[derive(Debug)]
 pub(super) struct LookAhead {
-    /// Where each key stands in memory, which tells it from others as long as the input stays where it is.
-    addresses: [usize; LOOK_AHEAD_KEYS],
-    hashes: [KeyHash; LOOK_AHEAD_KEYS],
+    seen: [Seen; LOOK_AHEAD_KEYS],
     len: usize,
+    /// The first that has not been used.
     next: usize,
     /// Where the last key seen stands, whoever owns it.
     last: usize,
@@ -25,7 +50,8 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        Self { addresses: [0; LOOK_AHEAD_KEYS], hashes: [KeyHash(0); LOOK_AHEAD_KEYS], len: 0, next: 0, last: 0 }
+        let nothing = Seen { address: 0, is_ours: false, hash: KeyHash(0), key_len: 0, line_len: 0 };
+        Self { seen: [nothing; LOOK_AHEAD_KEYS], len: 0, next: 0, last: 0 }
     }
 
     /// Forgets all keys: the input goes, and something else may soon stand at the same addresses.
@@ -47,52 +73,81 @@ impl LookAhead {
         let mut rest = input;
         let lines = std::iter::from_fn(|| {
             let is_meta = rest.starts_with(b"mg ");
-            let line = if is_meta { &rest[3..] } else { rest.strip_prefix(b"get ")? };
-            let end = memchr(b'\n', line)?;
-            rest = &line[end + 1..];
-            let line = &line[..end];
-            let key = line.strip_suffix(b"\r").unwrap_or(line);
-            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
-            match memchr(b' ', key) {
-                Some(end) if is_meta => Key::new(&key[..end]),
-                Some(_) => None,
-                None => Key::new(key),
+            let start = if is_meta { 3 } else { GET.len() };
+            let line = if is_meta { &rest[start..] } else { rest.strip_prefix(GET)? };
+            let key_end = memchr2(b' ', b'\n', line)?;
+            if line[key_end] == b'\n' {
+                rest = &line[key_end + 1..];
+                let key = &line[..key_end];
+                let key = Key::new(key.strip_suffix(b"\r").unwrap_or(key))?;
+                return Some((key, if is_meta { 0 } else { start + key_end + 1 }));
             }
+            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
+            if !is_meta {
+                return None;
+            }
+            let end = key_end + memchr(b'\n', &line[key_end..])?;
+            rest = &line[end + 1..];
+            Key::new(&line[..key_end]).map(|key| (key, 0))
         });
         self.over(lines, shard, routing, here);
     }
 
-    /// Looks at the next of `keys`.
+    /// Looks at the next of `keys`, each with the length of its line if that is a `get` of this key alone.
     pub(super) fn over<'a>(
         &mut self,
-        keys: impl Iterator<Item = Key<'a>>,
+        keys: impl Iterator<Item = (Key<'a>, usize)>,
         shard: &Shard,
         routing: Routing,
         here: ShardId,
     ) {
         self.reset();
-        for key in keys.take(LOOK_AHEAD_KEYS) {
+        let mut hashes = [KeyHash(0); LOOK_AHEAD_KEYS];
+        let mut ours = 0;
+        for ((key, line_len), seen) in keys.zip(&mut self.seen) {
+            let is_ours = routing.owner(key) == here;
             self.last = address(key);
-            if routing.owner(key) == here {
-                self.addresses[self.len] = address(key);
-                self.hashes[self.len] = shard.hash(key);
-                self.len += 1;
+            self.len += 1;
+            #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, its line little more")]
+            let (key_len, line_len) = (key.as_bytes().len() as u8, line_len as u16);
+            *seen = Seen { address: address(key), is_ours, hash: KeyHash(0), key_len, line_len };
+            if is_ours {
+                seen.hash = shard.hash(key);
+                hashes[ours] = seen.hash;
+                ours += 1;
             }
         }
         // A single key gains nothing: its look-up is next.
-        if self.len > 1 {
-            shard.look_ahead(&self.hashes[..self.len]);
+        if ours > 1 {
+            shard.look_ahead(&hashes[..ours]);
         }
+    }
+
+    /// The `get` that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
+    #[inline]
+    pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
+        let seen = self.seen[..self.len].get(self.next)?;
+        if seen.line_len == 0 || !seen.is_ours || seen.address != rest.as_ptr().addr() + GET.len() {
+            return None;
+        }
+        let key = Key::new(rest.get(GET.len()..GET.len() + usize::from(seen.key_len))?)?;
+        self.next += 1;
+        Some(ForeseenGet { key, hash: seen.hash, line_len: usize::from(seen.line_len) })
     }
 
     /// The hash of `key`, which was seen ahead or not.
     #[inline]
     pub(super) fn hash(&mut self, key: Key<'_>, shard: &Shard) -> KeyHash {
-        if self.next < self.len && self.addresses[self.next] == address(key) {
-            self.next += 1;
-            return self.hashes[self.next - 1];
+        let address = address(key);
+        let ahead = &self.seen[self.next..self.len];
+        match ahead.iter().position(|seen| seen.address == address && seen.is_ours) {
+            Some(at) => {
+                let hash = ahead[at].hash;
+                self.next += at + 1;
+                hash
+            }
+            None => shard.hash(key),
         }
-        shard.hash(key)
     }
 }
 

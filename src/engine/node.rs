@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::engine::look_ahead::LookAhead;
+use crate::engine::look_ahead::{ForeseenGet, LookAhead};
 use crate::engine::watch::Observer;
 use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
@@ -13,6 +13,7 @@ use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
+use crate::protocol::text::response;
 use crate::protocol::{Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
@@ -111,7 +112,14 @@ impl Node {
 
     /// Fetches the items of the next of `keys`.
     pub(super) fn look_ahead_over<'a>(&mut self, keys: impl Iterator<Item = Key<'a>>) {
-        self.ahead.over(keys, &self.shard, self.routing, self.id);
+        self.ahead.over(keys.map(|key| (key, 0)), &self.shard, self.routing, self.id);
+    }
+
+    /// Runs a `get` of one key of this core that was seen ahead.
+    #[inline]
+    pub(super) fn run_foreseen(&mut self, get: &ForeseenGet<'_>, out: &mut Output) {
+        self.executor().retrieve(Retrieval { with_cas: false, touch: None }, get.key, get.hash, out);
+        out.put(response::END);
     }
 
     /// Runs a request on this core's shard.
