@@ -51,7 +51,7 @@ impl Conversation<'_> {
                 break;
             }
             if self.node.ahead.is_used_up(&input[used..]) {
-                self.node.look_ahead_over_lines(&input[used..]);
+                self.node.look_ahead_over_input(&input[used..]);
             }
             if self.session.framing.is_at_line()
                 && self.may_run_here(self.node.id)

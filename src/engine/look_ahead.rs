@@ -7,6 +7,7 @@
 use memchr::{memchr, memchr2};
 
 use crate::limits::LOOK_AHEAD_KEYS;
+use crate::protocol::binary::{Header, REQUEST_MAGIC};
 use crate::routing::Routing;
 use crate::store::Shard;
 use crate::terms::{Key, KeyHash, ShardId};
@@ -68,8 +69,32 @@ impl LookAhead {
         rest.as_ptr().addr() > self.last
     }
 
+    /// Looks at the requests that `input` begins with, packets or lines.
+    pub(super) fn over_input(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+        if input.first() == Some(&REQUEST_MAGIC) {
+            self.over_packets(input, shard, routing, here);
+        } else {
+            self.over_lines(input, shard, routing, here);
+        }
+    }
+
+    /// Looks at the packets with a key, whatever they ask for, that `input` begins with.
+    fn over_packets(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+        let mut rest = input;
+        let packets = std::iter::from_fn(|| {
+            let (header, body) = rest.split_first_chunk()?;
+            let header = Header::read(header);
+            let key_start = usize::from(header.extras_len);
+            let key = body.get(key_start..key_start + usize::from(header.key_len))?;
+            rest = body.get(usize::try_from(header.body_len).ok()?..)?;
+            let key = Key::new(key).filter(|_| header.magic == REQUEST_MAGIC)?;
+            Some((key, 0))
+        });
+        self.over(packets, shard, routing, here);
+    }
+
     /// Looks at the gets of one key each, classic or meta, that `input` begins with.
-    pub(super) fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+    fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
         let mut rest = input;
         let lines = std::iter::from_fn(|| {
             let is_meta = rest.starts_with(b"mg ");
@@ -160,9 +185,8 @@ mod tests {
     use super::*;
     use crate::store::ShardConfig;
 
-    #[test]
-    fn lines_of_other_cores_are_looked_at_once() {
-        let shard = Shard::new(ShardConfig {
+    fn shard() -> Shard {
+        Shard::new(ShardConfig {
             id: ShardId(0),
             shards: 2,
             budget: std::sync::Arc::new(crate::memory::Budget::new(1 << 20)),
@@ -172,12 +196,63 @@ mod tests {
             huge_pages: false,
             hash_seed: [7, 11],
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn a_get_of_one_key_is_understood_and_others_only_hashed() {
+        let shard = shard();
+        let hash = |key| shard.hash(Key::new(key).unwrap());
+        let input = b"get a\r\nget bb\nmg ccc v\r\nget d\r\nget e f\r\nget g\r\n";
+        let mut ahead = LookAhead::new();
+        ahead.over_input(input, &shard, Routing::new(1), ShardId(0));
+        for (at, key, line_len) in [(0, &b"a"[..], 7), (7, b"bb", 7)] {
+            let get = ahead.next_get(&input[at..]).unwrap();
+            assert_eq!((get.key.as_bytes(), get.hash, get.line_len), (key, hash(key), line_len));
+        }
+        assert!(ahead.next_get(&input[14..]).is_none(), "a meta request has more to say");
+        assert!(ahead.next_get(&input[24..]).is_none(), "not this one's turn");
+        assert_eq!(ahead.hash(Key::new(&input[17..20]).unwrap(), &shard), hash(b"ccc"));
+        assert!(ahead.next_get(&input[24..]).is_some());
+        assert!(ahead.next_get(&input[31..]).is_none() && ahead.is_used_up(&input[31..]));
+        ahead.reset();
+        assert!(ahead.next_get(input).is_none());
+    }
+
+    #[test]
+    fn packets_are_looked_at_up_to_one_that_is_not_whole_or_has_no_key() {
+        let shard = shard();
+        let packet = |key: &[u8], value: &[u8]| {
+            let mut bytes = Vec::new();
+            let body_len = u32::try_from(8 + key.len() + value.len()).unwrap();
+            let key_len = u16::try_from(key.len()).unwrap();
+            Header { magic: REQUEST_MAGIC, extras_len: 8, key_len, body_len, ..Header::default() }.write(&mut bytes);
+            bytes.extend_from_slice(&[b"extras..", key, value].concat());
+            bytes
+        };
+        let [one, two] = [packet(b"one", b"value"), packet(b"two", b"")];
+        for last in [&packet(b"", b"")[..], &packet(b"key", b"value")[..30], b"get key\r\n", b""] {
+            let input = [&one[..], &two, last].concat();
+            let mut ahead = LookAhead::new();
+            ahead.over_input(&input, &shard, Routing::new(1), ShardId(0));
+            assert_eq!(ahead.len, 2);
+            assert!(!ahead.is_used_up(&input[one.len()..]) && ahead.is_used_up(&input[one.len() + two.len()..]));
+            for (start, len) in [(32, 3), (one.len() + 32, 3)] {
+                let key = Key::new(&input[start..start + len]).unwrap();
+                assert_eq!(ahead.hash(key, &shard), shard.hash(key));
+            }
+            assert_eq!(ahead.next, 2);
+        }
+    }
+
+    #[test]
+    fn lines_of_other_cores_are_looked_at_once() {
+        let shard = shard();
         let nobody = ShardId(2);
         let input = b"get a\r\n".repeat(LOOK_AHEAD_KEYS + 1);
         let mut ahead = LookAhead::new();
         assert!(ahead.is_used_up(&input));
-        ahead.over_lines(&input, &shard, Routing::new(2), nobody);
+        ahead.over_input(&input, &shard, Routing::new(2), nobody);
         for line in 0..LOOK_AHEAD_KEYS {
             assert!(!ahead.is_used_up(&input[line * 7..]), "line {line}");
         }

@@ -105,9 +105,9 @@ impl Node {
         Ok(node)
     }
 
-    /// Fetches the items of the gets that `input` begins with.
-    pub(super) fn look_ahead_over_lines(&mut self, input: &[u8]) {
-        self.ahead.over_lines(input, &self.shard, self.routing, self.id);
+    /// Fetches the items of the requests that `input` begins with.
+    pub(super) fn look_ahead_over_input(&mut self, input: &[u8]) {
+        self.ahead.over_input(input, &self.shard, self.routing, self.id);
     }
 
     /// Fetches the items of the next of `keys`.
