@@ -395,23 +395,28 @@ impl Conversation<'_> {
         let mut budget = self.node.config.requests_per_turn;
         loop {
             let rest = keys.clone();
-            let Some(key) = keys.next() else {
-                self.session.slots.put(|out| out.put(response::END));
-                return;
+            let (key, hash) = match self.node.ahead.next_key(&mut keys) {
+                Some(seen) => seen,
+                None => {
+                    let Some(key) = keys.next() else {
+                        self.session.slots.put(|out| out.put(response::END));
+                        return;
+                    };
+                    let is_ours = self.node.routing.owner(key) == self.node.id;
+                    (key, is_ours.then(|| self.node.hash_after_look_ahead(key, rest.clone())))
+                }
             };
-            let owner = self.node.routing.owner(key);
-            if budget == 0 || !self.may_run_here(owner) || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
+            let (Some(hash), 1.., true, true) =
+                (hash, budget, self.may_run_here(self.node.id), self.session.has_room())
+            else {
                 let slot = self.session.slots.reserve();
                 self.session.multiget = Some(MultiGet::new(retrieval, &rest, slot));
                 self.node.later.push(self.id);
                 return;
-            }
+            };
             budget -= 1;
-            if self.node.ahead.is_used_up(rest.as_bytes()) {
-                self.node.look_ahead_over(rest);
-            }
             let Self { node, session, .. } = self;
-            session.slots.put(|out| node.retrieve(retrieval, key, out));
+            session.slots.put(|out| node.retrieve_hashed(retrieval, key, hash, out));
         }
     }
 

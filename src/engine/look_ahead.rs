@@ -7,6 +7,7 @@
 use memchr::{memchr, memchr2};
 
 use crate::limits::LOOK_AHEAD_KEYS;
+use crate::protocol::Keys;
 use crate::protocol::binary::{Header, REQUEST_MAGIC};
 use crate::routing::Routing;
 use crate::store::Shard;
@@ -158,6 +159,15 @@ impl LookAhead {
         let key = Key::new(rest.get(GET.len()..GET.len() + usize::from(seen.key_len))?)?;
         self.next += 1;
         Some(ForeseenGet { key, hash: seen.hash, line_len: usize::from(seen.line_len) })
+    }
+
+    /// Takes the first of `keys`, what is left of a line, if it was seen ahead. With its hash if this core owns it.
+    #[inline]
+    pub(super) fn next_key<'a>(&mut self, keys: &mut Keys<'a>) -> Option<(Key<'a>, Option<KeyHash>)> {
+        let seen = self.seen[..self.len].get(self.next)?;
+        let key = keys.take(seen.address.checked_sub(keys.as_bytes().as_ptr().addr())?, usize::from(seen.key_len))?;
+        self.next += 1;
+        Some((key, seen.is_ours.then_some(seen.hash)))
     }
 
     /// The hash of `key`, which was seen ahead or not.

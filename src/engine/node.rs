@@ -14,12 +14,12 @@ use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::text::response;
-use crate::protocol::{Op, Output, Retrieval};
+use crate::protocol::{Keys, Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
 use crate::session::report::{Report, ReportKind};
 use crate::store::{ClassStats, Incoming, Shard, WalkCursor};
-use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
+use crate::terms::{Deadline, Exptime, FlushOrder, Key, KeyHash, Now, ShardId};
 
 /// Another core, as this one sees it.
 #[derive(Debug)]
@@ -110,9 +110,10 @@ impl Node {
         self.ahead.over_input(input, &self.shard, self.routing, self.id);
     }
 
-    /// Fetches the items of the next of `keys`.
-    pub(super) fn look_ahead_over<'a>(&mut self, keys: impl Iterator<Item = Key<'a>>) {
+    /// Fetches the items of the next of `keys`, of which `key` is the first, and gives its hash.
+    pub(super) fn hash_after_look_ahead(&mut self, key: Key<'_>, keys: Keys<'_>) -> KeyHash {
         self.ahead.over(keys.map(|key| (key, 0)), &self.shard, self.routing, self.id);
+        self.ahead.hash(key, &self.shard)
     }
 
     /// Runs a `get` of one key of this core that was seen ahead.
@@ -133,6 +134,12 @@ impl Node {
     #[inline]
     pub(super) fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, out: &mut Output) {
         let hash = self.ahead.hash(key, &self.shard);
+        self.retrieve_hashed(retrieval, key, hash, out);
+    }
+
+    /// Looks up one key whose hash is known on this core's shard.
+    #[inline]
+    pub(super) fn retrieve_hashed(&mut self, retrieval: Retrieval, key: Key<'_>, hash: KeyHash, out: &mut Output) {
         self.executor().retrieve(retrieval, key, hash, out);
     }
 

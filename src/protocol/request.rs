@@ -206,6 +206,14 @@ impl<'a> Keys<'a> {
         Some(Self { rest })
     }
 
+    /// Takes the first key, which somebody has found before: it has `len` bytes and stands behind `before` blanks.
+    #[inline]
+    pub fn take(&mut self, before: usize, len: usize) -> Option<Key<'a>> {
+        let (key, rest) = self.rest.get(before..)?.split_at_checked(len)?;
+        self.rest = rest;
+        Key::new(key)
+    }
+
     /// The bytes the keys stand in.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.rest
