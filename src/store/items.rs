@@ -64,7 +64,8 @@ pub(super) struct Items {
     budget: Arc<Budget>,
     /// Open segments by queue, first those for new items, then those for what is moved; and by class of time to live.
     open: [[Option<SegmentId>; LIFE_CLASSES_MAX]; 4],
-    segment_len: usize,
+    /// Log2 of the length of a segment.
+    segment_shift: u32,
     /// Log2 of the unit in which places are kept in the index.
     unit_shift: u32,
     /// Classes of time to live, the one that never ends included.
@@ -99,7 +100,7 @@ impl Items {
             classes: Classes::new(),
             budget,
             open: [[None; LIFE_CLASSES_MAX]; 4],
-            segment_len,
+            segment_shift: segment_len.ilog2(),
             unit_shift,
             life_classes: u8::try_from(life_classes).unwrap_or(u8::MAX),
             charged_tables: 0,
@@ -128,17 +129,17 @@ impl Items {
     }
 
     pub(super) const fn segment_len(&self) -> usize {
-        self.segment_len
+        1 << self.segment_shift
     }
 
     /// Bytes of the budget that a segment takes.
     pub(super) const fn segment_cost(&self) -> usize {
-        self.segment_len + SEGMENT_OVERHEAD
+        self.segment_len() + SEGMENT_OVERHEAD
     }
 
     /// Values longer than this live in memory of their own.
     pub(super) fn inline_value_len_max(&self) -> usize {
-        (self.segment_len / INLINE_SHARE).min(INLINE_VALUE_LEN_MAX)
+        (self.segment_len() / INLINE_SHARE).min(INLINE_VALUE_LEN_MAX)
     }
 
     /// Most bytes that all segments of the shard may ever have.
@@ -155,7 +156,7 @@ impl Items {
     /// The item at a place.
     #[inline]
     pub(super) fn view(&self, place: Place) -> ItemView<'_> {
-        let in_segment = self.segment_len - place % self.segment_len;
+        let in_segment = self.segment_len() - (place & (self.segment_len() - 1));
         ItemView::new(self.arena.bytes(place, in_segment))
     }
 
@@ -171,12 +172,14 @@ impl Items {
     }
 
     /// The segment that a place is in.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "as many segments as an arena has fit 32 bits")]
     pub(super) const fn segment_of(&self, place: Place) -> SegmentId {
-        (place / self.segment_len) as SegmentId
+        (place >> self.segment_shift) as SegmentId
     }
 
     /// The shard's count of writes when the item at `place` was written.
+    #[inline]
     pub(super) fn birth(&self, place: Place) -> u64 {
         self.view(place).birth(self.segments.get(self.segment_of(place)).base)
     }
@@ -233,12 +236,12 @@ impl Items {
     #[inline]
     pub(super) fn has_room(&self, target: Target, len: usize) -> bool {
         self.open[row(target)][usize::from(target.life)]
-            .is_some_and(|id| self.segments.get(id).len as usize + len <= self.segment_len)
+            .is_some_and(|id| self.segments.get(id).len as usize + len <= self.segment_len())
     }
 
     /// Whether the segment that a place is in is more than half full.
     pub(super) fn is_half_full(&self, place: Place) -> bool {
-        self.segments.get(self.segment_of(place)).len as usize > self.segment_len / 2
+        self.segments.get(self.segment_of(place)).len as usize > self.segment_len() / 2
     }
 
     /// Opens another segment for a target; there must be a free one. Whether there was.
@@ -280,10 +283,11 @@ impl Items {
         birth: u64,
     ) -> (Place, &mut [u8]) {
         let id = self.open[row(target)][usize::from(target.life)].expect("there is room, so there is a segment");
+        let start = id as usize * self.segment_len();
         let segment = self.segments.get_mut(id);
         let plan = Plan::new(key, value_len, is_large, traits, birth, segment.base);
         let stride = plan.len().next_multiple_of(1 << self.unit_shift);
-        let place = id as usize * self.segment_len + segment.len as usize;
+        let place = start + segment.len as usize;
         segment.len += count(stride);
         segment.live_bytes += count(stride);
         segment.live_items += 1;
@@ -430,7 +434,7 @@ impl Items {
     pub(super) fn release_segments(&mut self, count: usize) -> usize {
         for released in 0..count {
             let Some(id) = self.segments.release() else { return released };
-            self.arena.discard(id as usize * self.segment_len, self.segment_len);
+            self.arena.discard(id as usize * self.segment_len(), self.segment_len());
             self.budget.give(self.segment_cost());
         }
         count
@@ -472,7 +476,7 @@ impl Items {
     pub(super) fn next_live(&self, cursor: &mut Cursor) -> Option<Place> {
         let segment = self.segments.get(cursor.segment);
         while cursor.at < segment.len {
-            let place = cursor.segment as usize * self.segment_len + cursor.at as usize;
+            let place = cursor.segment as usize * self.segment_len() + cursor.at as usize;
             let item = self.view(place);
             cursor.at += count(self.stride(item));
             if !item.header().is_dead() {
@@ -569,6 +573,7 @@ fn count(bytes: usize) -> u32 {
 }
 
 /// How long the segments of a shard are that may expect `share` bytes: a thousandth of it, or in a tiny shard a 64th.
+/// A power of two.
 fn segment_len(share: usize) -> usize {
     let floor = |len: usize| 1 << len.max(1).ilog2();
     let tiny = floor(share / 64).clamp(*SEGMENT_LENS.start(), SEGMENT_LEN_USUAL_MIN);
