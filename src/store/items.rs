@@ -181,7 +181,13 @@ impl Items {
     /// The shard's count of writes when the item at `place` was written.
     #[inline]
     pub(super) fn birth(&self, place: Place) -> u64 {
-        self.view(place).birth(self.segments.get(self.segment_of(place)).base)
+        self.birth_of(place, self.view(place))
+    }
+
+    /// The same of an item that is looked at already.
+    #[inline]
+    pub(super) fn birth_of(&self, place: Place, item: ItemView<'_>) -> u64 {
+        item.birth(self.segments.get(self.segment_of(place)).base)
     }
 
     /// Changes an item's header.

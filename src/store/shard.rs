@@ -9,7 +9,7 @@ use super::class::{ClassStats, class_of};
 use super::door::{Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Value, WalkCursor};
 use super::expiry::{Flushes, Life};
 use super::index::SLICES;
-use super::item::ItemView;
+use super::item::{Header, ItemView};
 use super::items::{Cursor, Items, Place};
 use super::policy::{Policy, Queue};
 use super::reclaim::{Death, Emptying, Purpose};
@@ -118,12 +118,16 @@ impl Shard {
     #[inline]
     pub fn item(&self, found: Found, now: Now) -> Item<'_> {
         let item = self.items.view(found.place);
+        self.shown(found.place, item, self.items.size(item), now)
+    }
+
+    #[inline]
+    fn shown<'a>(&'a self, place: Place, item: ItemView<'a>, size: usize, now: Now) -> Item<'a> {
         let header = item.header();
-        let size = self.items.size(item);
         Item {
             value: self.value(item),
             flags: item.flags(),
-            cas: self.cas(found.place),
+            cas: self.cas_of_item(place, item),
             deadline: item.deadline(),
             marks: header.marks(),
             fetched: header.is_fetched(),
@@ -138,9 +142,14 @@ impl Shard {
     pub fn mark_used(&mut self, found: Found, now: Now) {
         let item = self.items.view(found.place);
         let (header, size) = (item.header(), self.items.size(item));
+        self.mark(found.place, header, size, now);
+    }
+
+    #[inline]
+    fn mark(&mut self, place: Place, header: Header, size: usize, now: Now) {
         let used = header.as_used(now);
         if used != header {
-            self.items.set_header(found.place, used);
+            self.items.set_header(place, used);
         }
         self.items.classes.of_size(size).get_hits += 1;
     }
@@ -149,9 +158,11 @@ impl Shard {
     #[inline]
     pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
         match self.find(key, hash, now) {
-            Search::Hit(found) => {
-                self.mark_used(found, now);
-                Lookup::Hit(self.item(found, now))
+            Search::Hit(Found { place, .. }) => {
+                let item = self.items.view(place);
+                let (header, size) = (item.header(), self.items.size(item));
+                self.mark(place, header, size, now);
+                Lookup::Hit(self.shown(place, self.items.view(place), size, now))
             }
             absent => absent.into(),
         }
@@ -334,6 +345,7 @@ impl Shard {
         self.items.verify(|key| self.hash(key));
     }
 
+    #[inline]
     pub(super) fn value<'a>(&'a self, item: ItemView<'a>) -> Value<'a> {
         match item.large_number() {
             Some(number) => Value::Shared(self.items.large.get(number).bytes()),
@@ -348,13 +360,19 @@ impl Shard {
 
     /// The version of the item at a place.
     pub(super) fn cas(&self, place: Place) -> CasUnique {
+        self.cas_of_item(place, self.items.view(place))
+    }
+
+    #[inline]
+    fn cas_of_item(&self, place: Place, item: ItemView<'_>) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);
         }
-        self.items.view(place).explicit_cas().unwrap_or_else(|| self.cas_of(self.items.birth(place)))
+        item.explicit_cas().unwrap_or_else(|| self.cas_of(self.items.birth_of(place, item)))
     }
 
     /// The version of an item born as the shard's `birth`-th.
+    #[inline]
     pub(super) fn cas_of(&self, birth: u64) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);
