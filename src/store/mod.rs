@@ -7,6 +7,7 @@
 mod class;
 mod door;
 mod expiry;
+mod hash;
 mod index;
 mod item;
 mod items;

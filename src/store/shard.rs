@@ -1,13 +1,11 @@
 //! The door to one core's items.
 
-use std::hash::Hasher;
 use std::io;
-
-use siphasher::sip::SipHasher13;
 
 use super::class::{ClassStats, class_of};
 use super::door::{Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Value, WalkCursor};
 use super::expiry::{Flushes, Life};
+use super::hash::siphash13;
 use super::index::SLICES;
 use super::item::{Header, ItemView};
 use super::items::{Cursor, Items, Place};
@@ -79,9 +77,7 @@ impl Shard {
     /// The index's hash of a key: keyed, so that no client can choose keys that collide.
     #[inline]
     pub fn hash(&self, key: Key<'_>) -> KeyHash {
-        let mut hasher = SipHasher13::new_with_keys(self.config.hash_seed[0], self.config.hash_seed[1]);
-        hasher.write(key.as_bytes());
-        KeyHash(hasher.finish())
+        KeyHash(siphash13(self.config.hash_seed, key.as_bytes()))
     }
 
     /// Brings the items of up to [`LOOK_AHEAD_KEYS`](crate::limits::LOOK_AHEAD_KEYS) keys near the CPU, before they are
