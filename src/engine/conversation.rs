@@ -395,19 +395,18 @@ impl Conversation<'_> {
         let mut budget = self.node.config.requests_per_turn;
         loop {
             let rest = keys.clone();
-            let (key, hash) = match self.node.ahead.next_key(&mut keys) {
-                Some(seen) => seen,
-                None => {
-                    let Some(key) = keys.next() else {
-                        self.session.slots.put(|out| out.put(response::END));
-                        return;
-                    };
-                    let is_ours = self.node.routing.owner(key) == self.node.id;
-                    (key, is_ours.then(|| self.node.hash_after_look_ahead(key, rest.clone())))
-                }
+            let (key, sought) = if let Some(seen) = self.node.ahead.next_key(&mut keys) {
+                seen
+            } else {
+                let Some(key) = keys.next() else {
+                    self.session.slots.put(|out| out.put(response::END));
+                    return;
+                };
+                let is_ours = self.node.routing.owner(key) == self.node.id;
+                (key, is_ours.then(|| self.node.seek_after_look_ahead(key, rest.clone())))
             };
-            let (Some(hash), 1.., true, true) =
-                (hash, budget, self.may_run_here(self.node.id), self.session.has_room())
+            let (Some(sought), 1.., true, true) =
+                (sought, budget, self.may_run_here(self.node.id), self.session.has_room())
             else {
                 let slot = self.session.slots.reserve();
                 self.session.multiget = Some(MultiGet::new(retrieval, &rest, slot));
@@ -416,7 +415,7 @@ impl Conversation<'_> {
             };
             budget -= 1;
             let Self { node, session, .. } = self;
-            session.slots.put(|out| node.retrieve_hashed(retrieval, key, hash, out));
+            session.slots.put(|out| node.retrieve_sought(retrieval, key, sought, out));
         }
     }
 

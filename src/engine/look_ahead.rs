@@ -10,7 +10,7 @@ use crate::limits::LOOK_AHEAD_KEYS;
 use crate::protocol::Keys;
 use crate::protocol::binary::{Header, REQUEST_MAGIC};
 use crate::routing::Routing;
-use crate::store::Shard;
+use crate::store::{Shard, Sought};
 use crate::terms::{Key, KeyHash, ShardId};
 
 /// A key seen ahead.
@@ -18,10 +18,8 @@ use crate::terms::{Key, KeyHash, ShardId};
 struct Seen {
     /// Where it stands in memory, which tells it from others as long as the input stays where it is.
     address: usize,
-    /// Whether this core owns it.
-    is_ours: bool,
-    /// What [`Shard::hash`] gives for it, if so.
-    hash: KeyHash,
+    /// Which of those that this core owns it is, if it is one.
+    ours: Option<u8>,
     key_len: u8,
     /// The length of the line, if that is a classic `get` of this key alone; else 0.
     line_len: u16,
@@ -34,7 +32,7 @@ const GET: &[u8] = b"get ";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForeseenGet<'a> {
     pub(super) key: Key<'a>,
-    pub(super) hash: KeyHash,
+    pub(super) sought: Sought,
     /// Bytes of its line.
     pub(super) line_len: usize,
 }
@@ -43,6 +41,8 @@ pub(super) struct ForeseenGet<'a> {
 #[derive(Debug)]
 pub(super) struct LookAhead {
     seen: [Seen; LOOK_AHEAD_KEYS],
+    /// By what those are looked up that this core owns.
+    ours: [Sought; LOOK_AHEAD_KEYS],
     len: usize,
     /// The first that has not been used.
     next: usize,
@@ -52,8 +52,14 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        let nothing = Seen { address: 0, is_ours: false, hash: KeyHash(0), key_len: 0, line_len: 0 };
-        Self { seen: [nothing; LOOK_AHEAD_KEYS], len: 0, next: 0, last: 0 }
+        let nothing = Seen { address: 0, ours: None, key_len: 0, line_len: 0 };
+        Self {
+            seen: [nothing; LOOK_AHEAD_KEYS],
+            ours: [Sought::new(KeyHash(0)); LOOK_AHEAD_KEYS],
+            len: 0,
+            next: 0,
+            last: 0,
+        }
     }
 
     /// Forgets all keys: the input goes, and something else may soon stand at the same addresses.
@@ -72,10 +78,10 @@ impl LookAhead {
 
     /// Looks at the requests that `input` begins with, packets or lines.
     pub(super) fn over_input(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
-        if input.first() == Some(&REQUEST_MAGIC) {
-            self.over_packets(input, shard, routing, here);
-        } else {
-            self.over_lines(input, shard, routing, here);
+        match input {
+            [REQUEST_MAGIC, ..] => self.over_packets(input, shard, routing, here),
+            [b'g', ..] | [b'm', b'g', ..] => self.over_lines(input, shard, routing, here),
+            _ => self.reset(),
         }
     }
 
@@ -128,24 +134,22 @@ impl LookAhead {
         here: ShardId,
     ) {
         self.reset();
-        let mut hashes = [KeyHash(0); LOOK_AHEAD_KEYS];
         let mut ours = 0;
         for ((key, line_len), seen) in keys.zip(&mut self.seen) {
-            let is_ours = routing.owner(key) == here;
             self.last = address(key);
             self.len += 1;
             #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, its line little more")]
             let (key_len, line_len) = (key.as_bytes().len() as u8, line_len as u16);
-            *seen = Seen { address: address(key), is_ours, hash: KeyHash(0), key_len, line_len };
-            if is_ours {
-                seen.hash = shard.hash(key);
-                hashes[ours] = seen.hash;
+            *seen = Seen { address: address(key), ours: None, key_len, line_len };
+            if routing.owner(key) == here {
+                seen.ours = u8::try_from(ours).ok();
+                self.ours[ours] = shard.hash(key).into();
                 ours += 1;
             }
         }
         // A single key gains nothing: its look-up is next.
         if ours > 1 {
-            shard.look_ahead(&hashes[..ours]);
+            shard.look_ahead(&mut self.ours[..ours]);
         }
     }
 
@@ -153,35 +157,37 @@ impl LookAhead {
     #[inline]
     pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
         let seen = self.seen[..self.len].get(self.next)?;
-        if seen.line_len == 0 || !seen.is_ours || seen.address != rest.as_ptr().addr() + GET.len() {
+        let sought = self.ours[usize::from(seen.ours?)];
+        if seen.line_len == 0 || seen.address != rest.as_ptr().addr() + GET.len() {
             return None;
         }
         let key = Key::new(rest.get(GET.len()..GET.len() + usize::from(seen.key_len))?)?;
         self.next += 1;
-        Some(ForeseenGet { key, hash: seen.hash, line_len: usize::from(seen.line_len) })
+        Some(ForeseenGet { key, sought, line_len: usize::from(seen.line_len) })
     }
 
-    /// Takes the first of `keys`, what is left of a line, if it was seen ahead. With its hash if this core owns it.
+    /// Takes the first of `keys`, what is left of a line, if it was seen ahead; and by what it is looked up if this core owns
+    /// it.
     #[inline]
-    pub(super) fn next_key<'a>(&mut self, keys: &mut Keys<'a>) -> Option<(Key<'a>, Option<KeyHash>)> {
+    pub(super) fn next_key<'a>(&mut self, keys: &mut Keys<'a>) -> Option<(Key<'a>, Option<Sought>)> {
         let seen = self.seen[..self.len].get(self.next)?;
         let key = keys.take(seen.address.checked_sub(keys.as_bytes().as_ptr().addr())?, usize::from(seen.key_len))?;
         self.next += 1;
-        Some((key, seen.is_ours.then_some(seen.hash)))
+        Some((key, seen.ours.map(|ours| self.ours[usize::from(ours)])))
     }
 
-    /// The hash of `key`, which was seen ahead or not.
+    /// By what `key` is looked up, which was seen ahead or not.
     #[inline]
-    pub(super) fn hash(&mut self, key: Key<'_>, shard: &Shard) -> KeyHash {
+    pub(super) fn seek(&mut self, key: Key<'_>, shard: &Shard) -> Sought {
         let address = address(key);
         let ahead = &self.seen[self.next..self.len];
-        match ahead.iter().position(|seen| seen.address == address && seen.is_ours) {
-            Some(at) => {
-                let hash = ahead[at].hash;
+        let found = ahead.iter().position(|seen| seen.address == address);
+        match found.and_then(|at| Some((at, ahead[at].ours?))) {
+            Some((at, ours)) => {
                 self.next += at + 1;
-                hash
+                self.ours[usize::from(ours)]
             }
-            None => shard.hash(key),
+            None => shard.hash(key).into(),
         }
     }
 }
@@ -218,11 +224,11 @@ mod tests {
         ahead.over_input(input, &shard, Routing::new(1), ShardId(0));
         for (at, key, line_len) in [(0, &b"a"[..], 7), (7, b"bb", 7)] {
             let get = ahead.next_get(&input[at..]).unwrap();
-            assert_eq!((get.key.as_bytes(), get.hash, get.line_len), (key, hash(key), line_len));
+            assert_eq!((get.key.as_bytes(), get.sought.hash(), get.line_len), (key, hash(key), line_len));
         }
         assert!(ahead.next_get(&input[14..]).is_none(), "a meta request has more to say");
         assert!(ahead.next_get(&input[24..]).is_none(), "not this one's turn");
-        assert_eq!(ahead.hash(Key::new(&input[17..20]).unwrap(), &shard), hash(b"ccc"));
+        assert_eq!(ahead.seek(Key::new(&input[17..20]).unwrap(), &shard).hash(), hash(b"ccc"));
         assert!(ahead.next_get(&input[24..]).is_some());
         assert!(ahead.next_get(&input[31..]).is_none() && ahead.is_used_up(&input[31..]));
         ahead.reset();
@@ -249,7 +255,7 @@ mod tests {
             assert!(!ahead.is_used_up(&input[one.len()..]) && ahead.is_used_up(&input[one.len() + two.len()..]));
             for (start, len) in [(32, 3), (one.len() + 32, 3)] {
                 let key = Key::new(&input[start..start + len]).unwrap();
-                assert_eq!(ahead.hash(key, &shard), shard.hash(key));
+                assert_eq!(ahead.seek(key, &shard).hash(), shard.hash(key));
             }
             assert_eq!(ahead.next, 2);
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::class::{Classes, class_of};
+use super::door::Sought;
 use super::index::{Index, PLACE_BITS};
 use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
@@ -166,7 +167,7 @@ impl Items {
     }
 
     /// The size of an item, its value included wherever it lies.
-    #[inline]
+    #[inline(always)]
     pub(super) fn size(&self, item: ItemView<'_>) -> usize {
         item.len() + item.large_number().map_or(0, |number| self.large.get(number).len())
     }
@@ -205,15 +206,27 @@ impl Items {
     }
 
     /// Brings what a look-up of these hashes will need near the CPU: first the entries of all, then the items of all.
-    pub(super) fn look_ahead(&self, hashes: &[KeyHash]) {
-        let mut places = [0; crate::limits::LOOK_AHEAD_KEYS];
-        for (hash, place) in hashes.iter().zip(&mut places) {
-            self.index.candidates(*hash, |unit| *place = self.place(unit) + 1);
+    /// Notes where an item may be.
+    pub(super) fn look_ahead(&self, keys: &mut [Sought]) {
+        for sought in &mut *keys {
+            self.index.candidates(sought.hash, |unit| {
+                (sought.place, sought.moves) = (self.place(unit), self.moves);
+            });
         }
-        for place in places.iter().filter(|&&place| place > 0) {
-            self.arena.prefetch(place - 1);
-            self.arena.prefetch(place + 63);
+        for sought in keys.iter().filter(|sought| sought.moves == self.moves) {
+            self.arena.prefetch(sought.place);
+            self.arena.prefetch(sought.place + 64);
         }
+    }
+
+    /// Where the item under `key` lies.
+    #[inline(always)]
+    pub(super) fn find_sought(&self, key: Key<'_>, sought: Sought) -> Option<Place> {
+        // Nothing has been moved or removed since, so an item under this key that lay there is still the one.
+        if sought.moves == self.moves && self.view(sought.place).key() == key.as_bytes() {
+            return Some(sought.place);
+        }
+        self.find(key, sought.hash)
     }
 
     /// The class of time to live for an item that dies at `deadline`.

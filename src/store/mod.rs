@@ -4,6 +4,11 @@
 //! item lies in memory), `segment` and `index`, `items` (these in step), `shard` and `write` (what each request does),
 //! then `reclaim` (how room is made), `policy` (who is evicted) and `expiry` (who is dead).
 
+#![allow(
+    clippy::inline_always,
+    reason = "a look-up is one piece of code: what its parts hand each other would go through memory field by field"
+)]
+
 mod class;
 mod door;
 mod expiry;
@@ -30,6 +35,6 @@ pub use crate::terms::Marks;
 pub use class::ClassStats;
 pub use door::{
     ArithmeticOutcome, ArithmeticRequest, Change, Eviction, Found, Incoming, Item, Lookup, NewCas, OutOfMemory, Room,
-    Search, ShardConfig, ShardStats, StoreOutcome, StoreRequest, Value, WalkCursor,
+    Search, ShardConfig, ShardStats, Sought, StoreOutcome, StoreRequest, Value, WalkCursor,
 };
 pub use shard::Shard;

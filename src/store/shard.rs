@@ -3,7 +3,9 @@
 use std::io;
 
 use super::class::{ClassStats, class_of};
-use super::door::{Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Value, WalkCursor};
+use super::door::{
+    Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Sought, Value, WalkCursor,
+};
 use super::expiry::{Flushes, Life};
 use super::hash::siphash13;
 use super::index::SLICES;
@@ -80,10 +82,9 @@ impl Shard {
         KeyHash(siphash13(self.config.hash_seed, key.as_bytes()))
     }
 
-    /// Brings the items of up to [`LOOK_AHEAD_KEYS`](crate::limits::LOOK_AHEAD_KEYS) keys near the CPU, before they are
-    /// looked up one by one. Changes nothing.
-    pub fn look_ahead(&self, hashes: &[KeyHash]) {
-        self.items.look_ahead(hashes);
+    /// Brings the items of a few keys near the CPU, before they are looked up one by one, and notes where they may be.
+    pub fn look_ahead(&self, keys: &mut [Sought]) {
+        self.items.look_ahead(keys);
     }
 
     /// Where memory for large values comes from while they arrive on this core.
@@ -99,8 +100,14 @@ impl Shard {
     /// Looks for an item. That is no use of it; one that is dead is taken back.
     #[inline]
     pub fn find(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Search {
+        let place = self.items.find(key, hash);
+        self.found(place, hash, now)
+    }
+
+    #[inline(always)]
+    fn found(&mut self, place: Option<Place>, hash: KeyHash, now: Now) -> Search {
         self.flushes.carry_out_due(self.births, now);
-        let Some(place) = self.items.find(key, hash) else { return Search::Miss };
+        let Some(place) = place else { return Search::Miss };
         let death = match self.life(place, now) {
             Life::Live => return Search::Hit(Found { place, hash }),
             Life::Expired => Search::Expired,
@@ -117,7 +124,7 @@ impl Shard {
         self.shown(found.place, item, self.items.size(item), now)
     }
 
-    #[inline]
+    #[inline(always)]
     fn shown<'a>(&'a self, place: Place, item: ItemView<'a>, size: usize, now: Now) -> Item<'a> {
         let header = item.header();
         Item {
@@ -141,7 +148,7 @@ impl Shard {
         self.mark(found.place, header, size, now);
     }
 
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, place: Place, header: Header, size: usize, now: Now) {
         let used = header.as_used(now);
         if used != header {
@@ -153,7 +160,14 @@ impl Shard {
     /// Looks an item up, which counts as a use.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
-        match self.find(key, hash, now) {
+        self.get_sought(key, hash.into(), now)
+    }
+
+    /// The same for a key that may have been looked at ahead.
+    #[inline(always)]
+    pub fn get_sought(&mut self, key: Key<'_>, sought: Sought, now: Now) -> Lookup<'_> {
+        let place = self.items.find_sought(key, sought);
+        match self.found(place, sought.hash, now) {
             Search::Hit(Found { place, .. }) => {
                 let item = self.items.view(place);
                 let (header, size) = (item.header(), self.items.size(item));
@@ -341,7 +355,7 @@ impl Shard {
         self.items.verify(|key| self.hash(key));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn value<'a>(&'a self, item: ItemView<'a>) -> Value<'a> {
         match item.large_number() {
             Some(number) => Value::Shared(self.items.large.get(number).bytes()),
@@ -359,7 +373,7 @@ impl Shard {
         self.cas_of_item(place, self.items.view(place))
     }
 
-    #[inline]
+    #[inline(always)]
     fn cas_of_item(&self, place: Place, item: ItemView<'_>) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);
