@@ -423,11 +423,10 @@ impl Items {
             return false;
         }
         let (value_at, stride) = (item.header().head_len() + item.header().key_len(), self.stride(item));
-        self.count_class(place, false);
+        // Its size stays, and with it what is counted by size.
         let bytes = self.arena.bytes_mut(place, stride);
         plan.write_head(bytes);
         bytes[value_at..value_at + value.len()].copy_from_slice(value);
-        self.count_class(place, true);
         self.segments.note_deadline(id, traits.deadline);
         true
     }
