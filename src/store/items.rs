@@ -9,17 +9,12 @@ use super::index::{Index, PLACE_BITS};
 use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
-use super::segment::{LIFE_CLASSES_MAX, Role, SegmentId, Segments};
+use super::segment::{LIFE_CLASSES_MAX, Role, SEGMENT_LENS, SegmentId, Segments, segment_len};
 use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
 const SEGMENT_OVERHEAD: usize = 160;
-/// A shard's memory is cut into about so many segments, as far as their length allows.
-const SEGMENTS_WANTED: usize = 1024;
-/// Lengths of segments. Below 64 KiB only where a shard has next to no memory.
-const SEGMENT_LENS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
-const SEGMENT_LEN_USUAL_MIN: usize = 64 << 10;
 /// Open segments may take this share of a shard's memory, in percent; the classes of time to live are merged until they do.
 const OPEN_SHARE_MAX: usize = 3;
 /// Values up to this share of a segment lie in it, at most [`INLINE_VALUE_LEN_MAX`].
@@ -588,14 +583,6 @@ pub(super) enum Written<'a> {
 /// Bytes within a segment.
 fn count(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// How long the segments of a shard are that may expect `share` bytes: a thousandth of it, or in a tiny shard a 64th.
-/// A power of two.
-fn segment_len(share: usize) -> usize {
-    let floor = |len: usize| 1 << len.max(1).ilog2();
-    let tiny = floor(share / 64).clamp(*SEGMENT_LENS.start(), SEGMENT_LEN_USUAL_MIN);
-    floor(share / SEGMENTS_WANTED).clamp(tiny, *SEGMENT_LENS.end())
 }
 
 const fn row(target: Target) -> usize {
