@@ -15,7 +15,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use ringcached::limits::LOOK_AHEAD_KEYS;
 use ringcached::memory::Budget;
-use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest};
+use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, Sought, StoreOutcome, StoreRequest};
 use ringcached::terms::{Deadline, Exptime, Flags, Key, Now, ShardId, StoreMode};
 
 const MIB: usize = 1 << 20;
@@ -111,13 +111,13 @@ impl Bench {
     /// Looks keys up as the server does with a pipeline of gets. How many were there.
     fn get_batch(&mut self, numbers: [usize; LOOK_AHEAD_KEYS], ahead: bool) -> usize {
         let names = numbers.map(name);
-        let hashes = names.each_ref().map(|name| self.shard.hash(Key::new(name).unwrap()));
+        let mut keys = names.each_ref().map(|name| Sought::new(self.shard.hash(Key::new(name).unwrap())));
         if ahead {
-            self.shard.look_ahead(&hashes);
+            self.shard.look_ahead(&mut keys);
         }
         let mut found = 0;
-        for (name, hash) in names.iter().zip(hashes) {
-            let lookup = self.shard.get(Key::new(name).unwrap(), hash, self.now);
+        for (name, sought) in names.iter().zip(keys) {
+            let lookup = self.shard.get_sought(Key::new(name).unwrap(), sought, self.now);
             found += usize::from(is_whole(&lookup));
         }
         found

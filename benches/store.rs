@@ -10,7 +10,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use ringcached::limits::LOOK_AHEAD_KEYS;
 use ringcached::memory::Budget;
-use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, StoreOutcome, StoreRequest, Value};
+use ringcached::store::{Incoming, Lookup, Shard, ShardConfig, Sought, StoreOutcome, StoreRequest, Value};
 use ringcached::terms::{Deadline, Flags, Key, KeyHash, Now, ShardId, StoreMode};
 
 fn main() {
@@ -150,18 +150,18 @@ fn set_new_and_delete(bencher: Bencher<'_, '_>, items: usize) {
 fn get_16<const AHEAD: bool>(bencher: Bencher<'_, '_>, items: usize) {
     let mut full = Full::new(items);
     let mut names = [[0; 15]; LOOK_AHEAD_KEYS];
-    let mut hashes = [KeyHash(0); LOOK_AHEAD_KEYS];
+    let mut sought = [Sought::new(KeyHash(0)); LOOK_AHEAD_KEYS];
     bencher.counter(ItemsCount::new(LOOK_AHEAD_KEYS)).bench_local(|| {
-        for (name, hash) in names.iter_mut().zip(&mut hashes) {
+        for (name, sought) in names.iter_mut().zip(&mut sought) {
             let number = full.next();
             let (key, key_hash) = full.key(number);
             name.copy_from_slice(key.as_bytes());
-            *hash = key_hash;
+            *sought = key_hash.into();
         }
         if AHEAD {
-            full.shard.look_ahead(black_box(&hashes));
+            full.shard.look_ahead(black_box(&mut sought));
         }
         let keys = names.iter().map(|name| Key::new(name).unwrap());
-        keys.zip(hashes).map(|(key, hash)| len(full.shard.get(key, hash, NOW))).sum::<usize>()
+        keys.zip(sought).map(|(key, sought)| len(full.shard.get_sought(key, sought, NOW))).sum::<usize>()
     });
 }

@@ -12,10 +12,11 @@ pub mod observe;
 
 use self::observe::{Event, GetStatus, Observe};
 use crate::metrics::Counters;
-use crate::protocol::text::response;
+use crate::protocol::text::response::{self, After};
 use crate::protocol::{Op, Output, Retrieval, Unstorable};
 use crate::store::{
-    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, StoreOutcome, StoreRequest, Value,
+    ArithmeticOutcome, ArithmeticRequest, Incoming, Item, Lookup, Search, Shard, Sought, StoreOutcome, StoreRequest,
+    Value,
 };
 use crate::terms::{CasUnique, Deadline, Exptime, Key, KeyHash, Now, StoreMode};
 
@@ -37,10 +38,7 @@ impl Executor<'_> {
     /// empty except for storage requests.
     pub fn execute(&mut self, op: Op, key: Key<'_>, hash: KeyHash, value: Incoming<'_>, out: &mut Output) {
         match op {
-            Op::Retrieve(retrieval) => {
-                self.retrieve(retrieval, key, hash, out);
-                out.put(response::END);
-            }
+            Op::Retrieve(retrieval) => self.retrieve_one(retrieval, key, hash.into(), out),
             Op::Store { mode, flags, exptime } => {
                 let deadline = Deadline::from_exptime(exptime, self.now);
                 let request = StoreRequest::new(mode, key, hash, flags, deadline, value);
@@ -75,22 +73,32 @@ impl Executor<'_> {
 
     /// Looks up one key and writes its part of the reply: the value's line, the value and its end, or nothing.
     #[inline]
-    pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: KeyHash, out: &mut Output) {
-        self.look_up(retrieval.touch, key, hash, |item| write_item(key, item, retrieval.with_cas, out));
+    pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: Sought, out: &mut Output) {
+        let show = |item: &Item<'_>| write_item(key, item, retrieval.with_cas, After::More, out);
+        self.look_up(retrieval.touch, key, hash, show);
+    }
+
+    /// Looks up the only key of a retrieval and writes the whole reply.
+    #[inline]
+    pub fn retrieve_one(&mut self, retrieval: Retrieval, key: Key<'_>, hash: Sought, out: &mut Output) {
+        let show = |item: &Item<'_>| write_item(key, item, retrieval.with_cas, After::End, out);
+        if !self.look_up(retrieval.touch, key, hash, show) {
+            out.put(response::END);
+        }
     }
 
     /// Looks up one key, gives a hit a new expiry if there is one, and shows it. Whether it is a hit.
     #[inline]
-    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, hash: KeyHash, show: impl FnOnce(&Item<'_>)) -> bool {
+    fn look_up(&mut self, touch: Option<Exptime>, key: Key<'_>, sought: Sought, show: impl FnOnce(&Item<'_>)) -> bool {
         let Self { shard, counters, now, observer } = self;
         let (lookup, hits, misses) = match touch {
             None => {
                 counters.cmd_get += 1;
-                (shard.get(key, hash, *now), &mut counters.get_hits, &mut counters.get_misses)
+                (shard.get_sought(key, sought, *now), &mut counters.get_hits, &mut counters.get_misses)
             }
             Some(exptime) => {
                 counters.cmd_touch += 1;
-                let lookup = shard.get_and_touch(key, hash, Deadline::from_exptime(exptime, *now), *now);
+                let lookup = shard.get_and_touch(key, sought.hash(), Deadline::from_exptime(exptime, *now), *now);
                 (lookup, &mut counters.touch_hits, &mut counters.touch_misses)
             }
         };
@@ -255,18 +263,19 @@ const fn command_of(mode: StoreMode) -> &'static str {
 }
 
 #[inline]
-fn write_item(key: Key<'_>, item: &Item<'_>, with_cas: bool, out: &mut Output) {
+fn write_item(key: Key<'_>, item: &Item<'_>, with_cas: bool, after: After, out: &mut Output) {
     let cas = with_cas.then_some(item.cas);
     match item.value {
-        Value::Inline(value) => out.write(|buffer| {
-            response::write_value_line(buffer, key, item.flags, value.len(), cas);
-            buffer.extend_from_slice(value);
-            buffer.extend_from_slice(response::CRLF);
-        }),
+        Value::Inline(value) => {
+            out.write(|buffer| response::write_value(buffer, key, item.flags, value, cas, after));
+        }
         Value::Shared(value) => {
             out.write(|buffer| response::write_value_line(buffer, key, item.flags, value.len(), cas));
             out.put_shared(value.clone());
             out.put(response::CRLF);
+            if after == After::End {
+                out.put(response::END);
+            }
         }
     }
 }

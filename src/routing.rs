@@ -53,8 +53,14 @@ mod tests {
 
     #[test]
     fn the_rule_is_public_and_does_not_change() {
-        // XXH3_64("foo") = 0xab6e5f64077e7d8a: clients compute owners from it.
-        let owner = |shards| Routing::new(shards).owner(Key::new(b"foo").unwrap()).0;
-        assert_eq!([owner(1), owner(2), owner(4), owner(16)], [0, 1, 2, 10]);
+        // Clients compute owners from it: the vectors stand in docs/PROTOCOL.md, "The owner of a key".
+        let document = include_str!("../docs/PROTOCOL.md");
+        for key in ["a", "foo", "user:0000000042", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"] {
+            let owner = |shards| Routing::new(shards).owner(Key::new(key.as_bytes()).unwrap()).0;
+            let owners = [2, 3, 4, 16, 256].map(|shards| owner(shards).to_string()).join(" | ");
+            let line = format!("| `{key}` | `{:016x}` | {owners} |\n", xxh3_64(key.as_bytes()));
+            assert!(document.contains(&line), "{line}");
+        }
+        assert_eq!(Routing::new(1).owner(Key::new(b"foo").unwrap()).0, 0);
     }
 }

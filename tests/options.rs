@@ -69,6 +69,20 @@ fn every_option_reaches_its_field() {
 }
 
 #[test]
+fn rings_and_ports_of_single_cores() {
+    let default = config("");
+    let tuning = default.tuning;
+    assert_eq!((tuning.ring_entries, tuning.recv_buffers, tuning.spin), (1024, 512, Duration::ZERO));
+    assert_eq!((tuning.busy_poll_us, tuning.incoming_cpu, default.network.shard_ports), (None, false, None));
+    let given = config(
+        "--ring-entries 64 --recv-buffers=32768 --spin-us 50 --busy-poll 20 --incoming-cpu -t 2 --shard-ports 11209",
+    );
+    let tuning = given.tuning;
+    assert_eq!((tuning.ring_entries, tuning.recv_buffers, tuning.spin), (64, 32_768, Duration::from_micros(50)));
+    assert_eq!((tuning.busy_poll_us, tuning.incoming_cpu, given.network.shard_ports), (Some(20), true, Some(11209)));
+}
+
+#[test]
 fn long_forms_and_getopts_habits() {
     let long = config(
         "--port=5 --listen 10.0.0.1 --conn-limit=7 --listen-backlog 9 --memory-limit=128 --max-item-size=64k \
@@ -317,9 +331,37 @@ fn bad_values_name_their_option() {
         ("-o slab_automove=3", "-o slab_automove"),
         ("-o pipeline_order=loose", "-o pipeline_order"),
     ] {
-        let complaint = read(line).expect_err(line);
-        assert!(complaint.starts_with(&format!("ringcached: {option}: ")), "{line}: {complaint}");
-        assert!(!complaint.contains('\n'), "{line}: {complaint}");
+        assert_refused(line, option);
+    }
+}
+
+fn assert_refused(line: &str, option: &str) {
+    let complaint = read(line).expect_err(line);
+    assert!(complaint.starts_with(&format!("ringcached: {option}: ")), "{line}: {complaint}");
+    assert!(!complaint.contains('\n'), "{line}: {complaint}");
+}
+
+#[test]
+fn bad_values_of_rings_and_ports_name_their_option() {
+    for (line, option) in [
+        ("--spin-us x", "--spin-us"),
+        ("--spin-us 1000001", "--spin-us"),
+        ("--busy-poll 0", "--busy-poll"),
+        ("--busy-poll 10001", "--busy-poll"),
+        ("--ring-entries 63", "--ring-entries"),
+        ("--ring-entries 1000", "--ring-entries"),
+        ("--ring-entries 65536", "--ring-entries"),
+        ("--recv-buffers 8", "--recv-buffers"),
+        ("--recv-buffers 500", "--recv-buffers"),
+        ("--recv-buffers 65536", "--recv-buffers"),
+        ("--shard-ports 0", "--shard-ports"),
+        ("--shard-ports 65534 -t 3", "--shard-ports"),
+        ("--shard-ports 11211", "--shard-ports"),
+        ("--shard-ports 11209 -t 3", "--shard-ports"),
+        ("--shard-ports 5 -l 127.0.0.1:6 -t 2", "--shard-ports"),
+        ("--shard-ports 5 -s /tmp/x", "--shard-ports"),
+    ] {
+        assert_refused(line, option);
     }
 }
 

@@ -121,6 +121,12 @@ impl Kernel {
         })
     }
 
+    /// The ring itself.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring lives as long as `self`, and its descriptor with it.
+        unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) }
+    }
+
     pub(crate) fn buffers(&self) -> &Buffers {
         &self.buffers
     }

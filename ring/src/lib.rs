@@ -34,3 +34,4 @@ pub use event::{Chunk, Datagram, Event, Received, Wait};
 pub use ids::{ConnId, DatagramSocketId, DoorbellId, ListenerId};
 pub use options::Options;
 pub use ring::Ring;
+pub use sys::set_busy_poll;

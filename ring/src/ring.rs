@@ -91,6 +91,12 @@ impl Ring {
         })
     }
 
+    /// Lets the kernel ask the network cards of this ring's sockets for so many microseconds before it waits for them.
+    /// Fails before Linux 6.9.
+    pub fn busy_poll(&self, us: u32) -> io::Result<()> {
+        sys::register_napi(self.kernel.descriptor(), us)
+    }
+
     // Listeners
 
     /// Accepts connections on a listening socket from the next turn on.

@@ -20,11 +20,13 @@ mod options;
 mod settings;
 mod suboptions;
 mod tls;
+mod tuning;
 mod value;
 
 pub use address::{ClientCertificate, Listen, Manner, Security};
 pub use network::{Network, UnixSocket};
 pub use tls::{KeyFormat, TlsOptions};
+pub use tuning::Tuning;
 pub use value::ConfigError;
 
 use options::Options;
@@ -75,6 +77,8 @@ pub struct Config {
     pub udp_reply_max: usize,
     /// Executors to start (`-t`, `--cpus`), numbered from 0, never empty.
     pub cores: Vec<Core>,
+    /// How their rings are made and waited for.
+    pub tuning: Tuning,
     /// Bytes for items, all cores together (`-m`).
     pub memory_limit: usize,
     /// Bytes of the largest item (`-I`).
@@ -230,8 +234,10 @@ fn checked(options: &Options, machine: &Machine) -> Result<Config, ConfigError> 
     let mebibytes = given("-m", options.memory.as_ref(), 1..=usize::MAX >> 20, MEMORY_MIB)?;
     let memory_limit = mebibytes << 20;
     let cores = cores(options, machine, memory_limit, &mut notices)?;
+    network::check_shard_ports(&network, cores.len())?;
     Ok(Config {
         network,
+        tuning: tuning::tuning(options)?,
         tls,
         udp_reply_max: extended.udp_reply_max.unwrap_or(UDP_REPLY_MAX),
         item_size_max: item_size_max(options, memory_limit)?,

@@ -25,6 +25,8 @@ pub struct Network {
     pub udp: Vec<Listen>,
     /// `-U` as `stats settings` shows it, like `tcp_port`.
     pub udp_port: i32,
+    /// The port of core 0 alone, after which come those of the others (`--shard-ports`).
+    pub shard_ports: Option<u16>,
     /// The socket in the file system (`-s`).
     pub unix: Option<UnixSocket>,
     /// The dialect spoken where no prefix says otherwise (`-B`).
@@ -68,7 +70,27 @@ pub(super) fn network(
         let complaint = "UDP has no TLS: add an address with notls: to -l, or leave out -U";
         return Err(ConfigError::bad("-U", complaint));
     }
-    Ok(Network { listen, tcp_port, udp, udp_port, unix, dialect: manner.dialect })
+    let shard_ports = options.shard_ports.as_ref().map(|text| number("--shard-ports", text, 1..=u16::MAX));
+    let shard_ports = shard_ports.transpose()?;
+    Ok(Network { listen, tcp_port, udp, udp_port, shard_ports, unix, dialect: manner.dialect })
+}
+
+/// Whether every core can have a port of its own beside those of `-p` and `-l`.
+pub(super) fn check_shard_ports(network: &Network, cores: usize) -> Result<(), ConfigError> {
+    let Some(base) = network.shard_ports else { return Ok(()) };
+    let refuse = |complaint: std::fmt::Arguments<'_>| Err(ConfigError::bad("--shard-ports", complaint));
+    let last = usize::from(base) + cores - 1;
+    if last > usize::from(u16::MAX) {
+        return refuse(format_args!("{cores} cores would need ports up to {last}"));
+    }
+    if network.listen.is_empty() {
+        return refuse(format_args!("there is no TCP: -p is 0, or -s stands alone"));
+    }
+    let taken = network.listen.iter().flat_map(|listen| &listen.addresses).map(SocketAddr::port);
+    match taken.map(usize::from).find(|port| (usize::from(base)..=last).contains(port)) {
+        Some(port) => refuse(format_args!("ports {base} to {last} are for single cores, but -p or -l asks for {port}")),
+        None => Ok(()),
+    }
 }
 
 fn unix(options: &Options, notices: &mut Vec<String>) -> Result<Option<UnixSocket>, ConfigError> {

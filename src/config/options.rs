@@ -49,6 +49,18 @@ pub(super) struct Options {
     #[arg(help = "Connections that may wait to be accepted, per address and core [default: 1024]")]
     pub(super) backlog: Option<String>,
 
+    #[arg(long = "shard-ports", value_name = "BASE", allow_hyphen_values = true, help_heading = NETWORK)]
+    #[arg(help = "Besides -p let core N alone listen on port BASE+N, for clients that know which core has a key")]
+    pub(super) shard_ports: Option<String>,
+
+    #[arg(long = "incoming-cpu", help_heading = NETWORK)]
+    #[arg(help = "Let the core pinned to the CPU that handles a connection's packets accept it")]
+    pub(super) incoming_cpu: bool,
+
+    #[arg(long = "busy-poll", value_name = "USECS", allow_hyphen_values = true, help_heading = NETWORK)]
+    #[arg(help = "Let the kernel ask the network card for so long before it waits for it")]
+    pub(super) busy_poll: Option<String>,
+
     #[arg(short = 'm', long = "memory-limit", value_name = "MIB", allow_hyphen_values = true, help_heading = MEMORY)]
     #[arg(help = "Memory for items, all cores together, in MiB [default: 64]")]
     pub(super) memory: Option<String>,
@@ -84,6 +96,18 @@ pub(super) struct Options {
     #[arg(short = 'R', long = "max-reqs-per-event", value_name = "N", allow_hyphen_values = true, help_heading = CORES)]
     #[arg(help = "Requests one connection may run before others get their turn [default: 512]")]
     pub(super) requests_per_turn: Option<String>,
+
+    #[arg(long = "spin-us", value_name = "USECS", allow_hyphen_values = true, help_heading = CORES)]
+    #[arg(help = "How long a core that has nothing to do looks again before it sleeps [default: 0]")]
+    pub(super) spin_us: Option<String>,
+
+    #[arg(long = "ring-entries", value_name = "N", allow_hyphen_values = true, help_heading = CORES)]
+    #[arg(help = "Operations that one turn of a core may queue, a power of two [default: 1024]")]
+    pub(super) ring_entries: Option<String>,
+
+    #[arg(long = "recv-buffers", value_name = "N", allow_hyphen_values = true, help_heading = CORES)]
+    #[arg(help = "Buffers of 8 KiB that input lands in, for all connections of a core, a power of two [default: 512]")]
+    pub(super) recv_buffers: Option<String>,
 
     #[arg(short = 'Z', long = "enable-ssl", help_heading = PROTOCOL)]
     #[arg(help = "Speak TLS on TCP; needs -o ssl_chain_cert")]

@@ -41,21 +41,36 @@ impl Conversation<'_> {
         let mut used = 0;
         let mut budget = self.node.config.requests_per_turn;
         let mut progress = Progress::Done;
+        // Whether the last request was carried out here: then nothing has come that others would have to wait for.
+        let mut was_plain = false;
         self.lend_buffer();
-        while self.session.may_run() {
+        while if was_plain { self.session.has_room() } else { self.session.may_run() } {
             if budget == 0 {
                 self.node.counters.conn_yields += 1;
                 progress = Progress::Yield;
                 break;
             }
             if self.node.ahead.is_used_up(&input[used..]) {
-                self.node.look_ahead_over_lines(&input[used..]);
+                self.node.look_ahead_over_input(&input[used..]);
+            }
+            if self.session.framing.is_at_line()
+                && self.may_run_here(self.node.id)
+                && let Some(get) = self.node.ahead.next_get(&input[used..])
+            {
+                let Self { node, session, .. } = &mut *self;
+                session.framing.step_over_line();
+                session.slots.put(|out| node.run_foreseen(&get, out));
+                used += get.line_len;
+                budget -= 1;
+                was_plain = true;
+                continue;
             }
             let Session { framing, .. } = &mut *self.session;
             let (count, frame) = framing.next(&input[used..], self.node.shard.large_memory());
             used += count;
+            was_plain = false;
             match frame {
-                Some(frame) => self.frame(frame),
+                Some(frame) => was_plain = self.frame(frame),
                 None if count > 0 && used < input.len() => {}
                 None if self.goes_on_with_memory(input.len() - used) => {}
                 None => break,
@@ -134,10 +149,16 @@ impl Conversation<'_> {
         self.lift_fence();
     }
 
-    fn frame(&mut self, frame: Frame<'_>) {
+    /// Runs one request. Whether that was on this core, and it is done: then nothing has come to wait for.
+    fn frame(&mut self, frame: Frame<'_>) -> bool {
         match frame {
+            Frame::Store { head, value } => return self.store(head, Incoming::Slice(value)),
+            Frame::Request(Request::Meta(request)) => return self.submit_meta(&request, Incoming::Slice(&[])),
+            Frame::Request(Request::Change { op, key, noreply }) => {
+                return self.submit(op, key, Incoming::Slice(&[]), noreply);
+            }
+            Frame::Packet(packet) => return self.packet(packet),
             Frame::Request(request) => self.request(request),
-            Frame::Store { head, value } => self.store(head, Incoming::Slice(value)),
             Frame::StoreLarge(mut large) => {
                 self.end_memory_wait();
                 let value = large.take_value().map_or(Incoming::Slice(&[]), Incoming::Large);
@@ -151,13 +172,13 @@ impl Conversation<'_> {
                 self.end_memory_wait();
                 self.refuse(error, noreply);
             }
-            Frame::Packet(packet) => self.packet(packet),
             Frame::Credentials(token) => self.authenticate(token),
             Frame::Close => self.session.close(),
         }
+        false
     }
 
-    fn store(&mut self, head: Head<'_>, value: Incoming<'_>) {
+    fn store(&mut self, head: Head<'_>, value: Incoming<'_>) -> bool {
         match head {
             Head::Classic(head) => self.submit(head.op, head.key, value, head.noreply),
             Head::Meta(request, _) => self.submit_meta(&request, value),
@@ -184,8 +205,6 @@ impl Conversation<'_> {
     fn request(&mut self, request: Request<'_>) {
         match request {
             Request::Retrieve(retrieval, keys) => self.retrieve(retrieval, keys),
-            Request::Change { op, key, noreply } => self.submit(op, key, Incoming::Slice(&[]), noreply),
-            Request::Meta(request) => self.submit_meta(&request, Incoming::Slice(&[])),
             Request::MetaNoop => self.fence(meta::response::NOOP),
             Request::FlushAll { delay, noreply } => {
                 self.node.counters.cmd_flush += 1;
@@ -217,8 +236,9 @@ impl Conversation<'_> {
                     self.refuse(ProtocolError::ShutdownNotEnabled, false);
                 }
             }
-            // The framing hands out storage requests with their values: none comes here.
-            Request::Quit | Request::Store(_) | Request::MetaStore { .. } => self.session.close(),
+            Request::Quit => self.session.close(),
+            // Those about one item are run where frames are told apart.
+            Request::Change { .. } | Request::Meta(_) | Request::Store(_) | Request::MetaStore { .. } => {}
         }
     }
 
@@ -256,10 +276,11 @@ impl Conversation<'_> {
         owner == self.node.id && !(self.node.config.strict_order && self.session.outstanding > 0)
     }
 
-    /// Runs a request on its owner.
-    pub(super) fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
+    /// Runs a request on its owner. Whether that was here, and it is done.
+    pub(super) fn submit(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) -> bool {
         let owner = self.node.routing.owner(key);
-        if !self.may_run_here(owner) {
+        let is_here = self.may_run_here(owner);
+        if !is_here {
             self.forward(owner, op, key, value, noreply);
         } else if noreply {
             self.node.execute_silently(op, key, value);
@@ -267,6 +288,7 @@ impl Conversation<'_> {
             let Self { node, session, .. } = self;
             session.slots.put(|out| node.execute(op, key, value, out));
         }
+        is_here
     }
 
     fn forward(&mut self, owner: ShardId, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
@@ -284,18 +306,24 @@ impl Conversation<'_> {
         self.post_parked();
     }
 
-    /// Runs a meta request on its owner. A quiet one keeps its place all the same: it may have something to say.
+    /// Runs a meta request on its owner. A quiet one keeps its place all the same: it may have something to say. Whether
+    /// that was here, and it is done.
     #[inline]
-    fn submit_meta(&mut self, request: &MetaRequest<'_>, value: Incoming<'_>) {
+    fn submit_meta(&mut self, request: &MetaRequest<'_>, value: Incoming<'_>) -> bool {
         let mut buffer = [0; KEY_LEN_MAX];
-        let Some(key) = request.key(&mut buffer) else { return self.refuse(ProtocolError::KeyNotDecodable, false) };
+        let Some(key) = request.key(&mut buffer) else {
+            self.refuse(ProtocolError::KeyNotDecodable, false);
+            return true;
+        };
         let owner = self.node.routing.owner(key);
-        if self.may_run_here(owner) {
+        let is_here = self.may_run_here(owner);
+        if is_here {
             let Self { node, session, .. } = self;
             session.slots.put(|out| node.execute_meta(request.verb, request.flags, key, value, out));
         } else {
             self.forward_meta(owner, request, key, value);
         }
+        is_here
     }
 
     fn forward_meta(&mut self, owner: ShardId, request: &MetaRequest<'_>, key: Key<'_>, value: Incoming<'_>) {
@@ -371,23 +399,27 @@ impl Conversation<'_> {
         let mut budget = self.node.config.requests_per_turn;
         loop {
             let rest = keys.clone();
-            let Some(key) = keys.next() else {
-                self.session.slots.put(|out| out.put(response::END));
-                return;
+            let (key, sought) = if let Some(seen) = self.node.ahead.next_key(&mut keys) {
+                seen
+            } else {
+                let Some(key) = keys.next() else {
+                    self.session.slots.put(|out| out.put(response::END));
+                    return;
+                };
+                let is_ours = self.node.routing.owner(key) == self.node.id;
+                (key, is_ours.then(|| self.node.seek_after_look_ahead(key, rest.clone())))
             };
-            let owner = self.node.routing.owner(key);
-            if budget == 0 || !self.may_run_here(owner) || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
+            let (Some(sought), 1.., true, true) =
+                (sought, budget, self.may_run_here(self.node.id), self.session.has_room())
+            else {
                 let slot = self.session.slots.reserve();
                 self.session.multiget = Some(MultiGet::new(retrieval, &rest, slot));
                 self.node.later.push(self.id);
                 return;
-            }
+            };
             budget -= 1;
-            if self.node.ahead.is_used_up(rest.as_bytes()) {
-                self.node.look_ahead_over(rest);
-            }
             let Self { node, session, .. } = self;
-            session.slots.put(|out| node.retrieve(retrieval, key, out));
+            session.slots.put(|out| node.retrieve_sought(retrieval, key, sought, out));
         }
     }
 

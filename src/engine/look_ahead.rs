@@ -4,20 +4,47 @@
 //! Before a run of gets is executed, the shard is therefore told all their keys (`Shard::look_ahead`); the hashes are
 //! kept, for the look-ups themselves. This changes no reply: a key that was not foreseen is hashed when it comes.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::limits::LOOK_AHEAD_KEYS;
+use crate::protocol::Keys;
+use crate::protocol::binary::{Header, REQUEST_MAGIC};
 use crate::routing::Routing;
-use crate::store::Shard;
+use crate::store::{Shard, Sought};
 use crate::terms::{Key, KeyHash, ShardId};
+
+/// A key seen ahead.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Where it stands in memory, which tells it from others as long as the input stays where it is.
+    address: usize,
+    /// Which of those that this core owns it is, if it is one.
+    ours: Option<u8>,
+    key_len: u8,
+    /// The length of the line, if that is a classic `get` of this key alone; else 0.
+    line_len: u16,
+}
+
+/// What stands before the key of a classic `get`.
+const GET: &[u8] = b"get ";
+
+/// A classic `get` of one key, understood before its turn came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForeseenGet<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) sought: Sought,
+    /// Bytes of its line.
+    pub(super) line_len: usize,
+}
 
 /// Keys seen ahead in one run over one input, in their order.
 #[derive(Debug)]
 pub(super) struct LookAhead {
-    /// Where each key stands in memory, which tells it from others as long as the input stays where it is.
-    addresses: [usize; LOOK_AHEAD_KEYS],
-    hashes: [KeyHash; LOOK_AHEAD_KEYS],
+    seen: [Seen; LOOK_AHEAD_KEYS],
+    /// By what those are looked up that this core owns.
+    ours: [Sought; LOOK_AHEAD_KEYS],
     len: usize,
+    /// The first that has not been used.
     next: usize,
     /// Where the last key seen stands, whoever owns it.
     last: usize,
@@ -25,7 +52,14 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        Self { addresses: [0; LOOK_AHEAD_KEYS], hashes: [KeyHash(0); LOOK_AHEAD_KEYS], len: 0, next: 0, last: 0 }
+        let nothing = Seen { address: 0, ours: None, key_len: 0, line_len: 0 };
+        Self {
+            seen: [nothing; LOOK_AHEAD_KEYS],
+            ours: [Sought::new(KeyHash(0)); LOOK_AHEAD_KEYS],
+            len: 0,
+            next: 0,
+            last: 0,
+        }
     }
 
     /// Forgets all keys: the input goes, and something else may soon stand at the same addresses.
@@ -42,57 +76,119 @@ impl LookAhead {
         rest.as_ptr().addr() > self.last
     }
 
+    /// Looks at the requests that `input` begins with, packets or lines.
+    pub(super) fn over_input(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+        match input {
+            [REQUEST_MAGIC, ..] => self.over_packets(input, shard, routing, here),
+            [b'g', ..] | [b'm', b'g', ..] => self.over_lines(input, shard, routing, here),
+            _ => self.reset(),
+        }
+    }
+
+    /// Looks at the packets with a key, whatever they ask for, that `input` begins with.
+    fn over_packets(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+        let mut rest = input;
+        let packets = std::iter::from_fn(|| {
+            let (header, body) = rest.split_first_chunk()?;
+            let header = Header::read(header);
+            let key_start = usize::from(header.extras_len);
+            let key = body.get(key_start..key_start + usize::from(header.key_len))?;
+            rest = body.get(usize::try_from(header.body_len).ok()?..)?;
+            let key = Key::new(key).filter(|_| header.magic == REQUEST_MAGIC)?;
+            Some((key, 0))
+        });
+        self.over(packets, shard, routing, here);
+    }
+
     /// Looks at the gets of one key each, classic or meta, that `input` begins with.
-    pub(super) fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
+    fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
         let mut rest = input;
         let lines = std::iter::from_fn(|| {
             let is_meta = rest.starts_with(b"mg ");
-            let line = if is_meta { &rest[3..] } else { rest.strip_prefix(b"get ")? };
-            let end = memchr(b'\n', line)?;
-            rest = &line[end + 1..];
-            let line = &line[..end];
-            let key = line.strip_suffix(b"\r").unwrap_or(line);
-            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
-            match memchr(b' ', key) {
-                Some(end) if is_meta => Key::new(&key[..end]),
-                Some(_) => None,
-                None => Key::new(key),
+            let start = if is_meta { 3 } else { GET.len() };
+            let line = if is_meta { &rest[start..] } else { rest.strip_prefix(GET)? };
+            let key_end = memchr2(b' ', b'\n', line)?;
+            if line[key_end] == b'\n' {
+                rest = &line[key_end + 1..];
+                let key = &line[..key_end];
+                let key = Key::new(key.strip_suffix(b"\r").unwrap_or(key))?;
+                return Some((key, if is_meta { 0 } else { start + key_end + 1 }));
             }
+            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
+            if !is_meta {
+                return None;
+            }
+            let end = key_end + memchr(b'\n', &line[key_end..])?;
+            rest = &line[end + 1..];
+            Key::new(&line[..key_end]).map(|key| (key, 0))
         });
         self.over(lines, shard, routing, here);
     }
 
-    /// Looks at the next of `keys`.
+    /// Looks at the next of `keys`, each with the length of its line if that is a `get` of this key alone.
     pub(super) fn over<'a>(
         &mut self,
-        keys: impl Iterator<Item = Key<'a>>,
+        keys: impl Iterator<Item = (Key<'a>, usize)>,
         shard: &Shard,
         routing: Routing,
         here: ShardId,
     ) {
         self.reset();
-        for key in keys.take(LOOK_AHEAD_KEYS) {
+        let mut ours = 0;
+        for ((key, line_len), seen) in keys.zip(&mut self.seen) {
             self.last = address(key);
+            self.len += 1;
+            #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, its line little more")]
+            let (key_len, line_len) = (key.as_bytes().len() as u8, line_len as u16);
+            *seen = Seen { address: address(key), ours: None, key_len, line_len };
             if routing.owner(key) == here {
-                self.addresses[self.len] = address(key);
-                self.hashes[self.len] = shard.hash(key);
-                self.len += 1;
+                seen.ours = u8::try_from(ours).ok();
+                self.ours[ours] = shard.hash(key).into();
+                ours += 1;
             }
         }
         // A single key gains nothing: its look-up is next.
-        if self.len > 1 {
-            shard.look_ahead(&self.hashes[..self.len]);
+        if ours > 1 {
+            shard.look_ahead(&mut self.ours[..ours]);
         }
     }
 
-    /// The hash of `key`, which was seen ahead or not.
+    /// The `get` that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
     #[inline]
-    pub(super) fn hash(&mut self, key: Key<'_>, shard: &Shard) -> KeyHash {
-        if self.next < self.len && self.addresses[self.next] == address(key) {
-            self.next += 1;
-            return self.hashes[self.next - 1];
+    pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
+        let seen = self.seen[..self.len].get(self.next)?;
+        let sought = self.ours[usize::from(seen.ours?)];
+        if seen.line_len == 0 || seen.address != rest.as_ptr().addr() + GET.len() {
+            return None;
         }
-        shard.hash(key)
+        let key = Key::new(rest.get(GET.len()..GET.len() + usize::from(seen.key_len))?)?;
+        self.next += 1;
+        Some(ForeseenGet { key, sought, line_len: usize::from(seen.line_len) })
+    }
+
+    /// Takes the first of `keys`, what is left of a line, if it was seen ahead; and by what it is looked up if this core owns
+    /// it.
+    #[inline]
+    pub(super) fn next_key<'a>(&mut self, keys: &mut Keys<'a>) -> Option<(Key<'a>, Option<Sought>)> {
+        let seen = self.seen[..self.len].get(self.next)?;
+        let key = keys.take(seen.address.checked_sub(keys.as_bytes().as_ptr().addr())?, usize::from(seen.key_len))?;
+        self.next += 1;
+        Some((key, seen.ours.map(|ours| self.ours[usize::from(ours)])))
+    }
+
+    /// By what `key` is looked up, which was seen ahead or not.
+    #[inline]
+    pub(super) fn seek(&mut self, key: Key<'_>, shard: &Shard) -> Sought {
+        let address = address(key);
+        let ahead = &self.seen[self.next..self.len];
+        let found = ahead.iter().position(|seen| seen.address == address);
+        match found.and_then(|at| Some((at, ahead[at].ours?))) {
+            Some((at, ours)) => {
+                self.next += at + 1;
+                self.ours[usize::from(ours)]
+            }
+            None => shard.hash(key).into(),
+        }
     }
 }
 
@@ -105,9 +201,8 @@ mod tests {
     use super::*;
     use crate::store::ShardConfig;
 
-    #[test]
-    fn lines_of_other_cores_are_looked_at_once() {
-        let shard = Shard::new(ShardConfig {
+    fn shard() -> Shard {
+        Shard::new(ShardConfig {
             id: ShardId(0),
             shards: 2,
             budget: std::sync::Arc::new(crate::memory::Budget::new(1 << 20)),
@@ -117,12 +212,63 @@ mod tests {
             huge_pages: false,
             hash_seed: [7, 11],
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn a_get_of_one_key_is_understood_and_others_only_hashed() {
+        let shard = shard();
+        let hash = |key| shard.hash(Key::new(key).unwrap());
+        let input = b"get a\r\nget bb\nmg ccc v\r\nget d\r\nget e f\r\nget g\r\n";
+        let mut ahead = LookAhead::new();
+        ahead.over_input(input, &shard, Routing::new(1), ShardId(0));
+        for (at, key, line_len) in [(0, &b"a"[..], 7), (7, b"bb", 7)] {
+            let get = ahead.next_get(&input[at..]).unwrap();
+            assert_eq!((get.key.as_bytes(), get.sought.hash(), get.line_len), (key, hash(key), line_len));
+        }
+        assert!(ahead.next_get(&input[14..]).is_none(), "a meta request has more to say");
+        assert!(ahead.next_get(&input[24..]).is_none(), "not this one's turn");
+        assert_eq!(ahead.seek(Key::new(&input[17..20]).unwrap(), &shard).hash(), hash(b"ccc"));
+        assert!(ahead.next_get(&input[24..]).is_some());
+        assert!(ahead.next_get(&input[31..]).is_none() && ahead.is_used_up(&input[31..]));
+        ahead.reset();
+        assert!(ahead.next_get(input).is_none());
+    }
+
+    #[test]
+    fn packets_are_looked_at_up_to_one_that_is_not_whole_or_has_no_key() {
+        let shard = shard();
+        let packet = |key: &[u8], value: &[u8]| {
+            let mut bytes = Vec::new();
+            let body_len = u32::try_from(8 + key.len() + value.len()).unwrap();
+            let key_len = u16::try_from(key.len()).unwrap();
+            Header { magic: REQUEST_MAGIC, extras_len: 8, key_len, body_len, ..Header::default() }.write(&mut bytes);
+            bytes.extend_from_slice(&[b"extras..", key, value].concat());
+            bytes
+        };
+        let [one, two] = [packet(b"one", b"value"), packet(b"two", b"")];
+        for last in [&packet(b"", b"")[..], &packet(b"key", b"value")[..30], b"get key\r\n", b""] {
+            let input = [&one[..], &two, last].concat();
+            let mut ahead = LookAhead::new();
+            ahead.over_input(&input, &shard, Routing::new(1), ShardId(0));
+            assert_eq!(ahead.len, 2);
+            assert!(!ahead.is_used_up(&input[one.len()..]) && ahead.is_used_up(&input[one.len() + two.len()..]));
+            for (start, len) in [(32, 3), (one.len() + 32, 3)] {
+                let key = Key::new(&input[start..start + len]).unwrap();
+                assert_eq!(ahead.seek(key, &shard).hash(), shard.hash(key));
+            }
+            assert_eq!(ahead.next, 2);
+        }
+    }
+
+    #[test]
+    fn lines_of_other_cores_are_looked_at_once() {
+        let shard = shard();
         let nobody = ShardId(2);
         let input = b"get a\r\n".repeat(LOOK_AHEAD_KEYS + 1);
         let mut ahead = LookAhead::new();
         assert!(ahead.is_used_up(&input));
-        ahead.over_lines(&input, &shard, Routing::new(2), nobody);
+        ahead.over_input(&input, &shard, Routing::new(2), nobody);
         for line in 0..LOOK_AHEAD_KEYS {
             assert!(!ahead.is_used_up(&input[line * 7..]), "line {line}");
         }

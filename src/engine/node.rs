@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::engine::look_ahead::LookAhead;
+use crate::engine::look_ahead::{ForeseenGet, LookAhead};
 use crate::engine::watch::Observer;
 use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
@@ -13,11 +13,11 @@ use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
-use crate::protocol::{Op, Output, Retrieval};
+use crate::protocol::{Keys, Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
 use crate::session::report::{Report, ReportKind};
-use crate::store::{ClassStats, Incoming, Shard, WalkCursor};
+use crate::store::{ClassStats, Incoming, Shard, Sought, WalkCursor};
 use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
 
 /// Another core, as this one sees it.
@@ -104,28 +104,42 @@ impl Node {
         Ok(node)
     }
 
-    /// Fetches the items of the gets that `input` begins with.
-    pub(super) fn look_ahead_over_lines(&mut self, input: &[u8]) {
-        self.ahead.over_lines(input, &self.shard, self.routing, self.id);
+    /// Fetches the items of the requests that `input` begins with.
+    pub(super) fn look_ahead_over_input(&mut self, input: &[u8]) {
+        self.ahead.over_input(input, &self.shard, self.routing, self.id);
     }
 
-    /// Fetches the items of the next of `keys`.
-    pub(super) fn look_ahead_over<'a>(&mut self, keys: impl Iterator<Item = Key<'a>>) {
-        self.ahead.over(keys, &self.shard, self.routing, self.id);
+    /// Fetches the items of the next of `keys`, of which `key` is the first, and says by what that is looked up.
+    pub(super) fn seek_after_look_ahead(&mut self, key: Key<'_>, keys: Keys<'_>) -> Sought {
+        self.ahead.over(keys.map(|key| (key, 0)), &self.shard, self.routing, self.id);
+        self.ahead.seek(key, &self.shard)
+    }
+
+    /// Runs a `get` of one key of this core that was seen ahead.
+    #[inline]
+    pub(super) fn run_foreseen(&mut self, get: &ForeseenGet<'_>, out: &mut Output) {
+        let retrieval = Retrieval { with_cas: false, touch: None };
+        self.executor().retrieve_one(retrieval, get.key, get.sought, out);
     }
 
     /// Runs a request on this core's shard.
     #[inline]
     pub(super) fn execute(&mut self, op: Op, key: Key<'_>, value: Incoming<'_>, out: &mut Output) {
-        let hash = self.ahead.hash(key, &self.shard);
+        let hash = self.ahead.seek(key, &self.shard).hash();
         self.executor().execute(op, key, hash, value, out);
     }
 
     /// Looks up one key on this core's shard.
     #[inline]
     pub(super) fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, out: &mut Output) {
-        let hash = self.ahead.hash(key, &self.shard);
-        self.executor().retrieve(retrieval, key, hash, out);
+        let sought = self.ahead.seek(key, &self.shard);
+        self.retrieve_sought(retrieval, key, sought, out);
+    }
+
+    /// Looks up one key that was looked at ahead on this core's shard.
+    #[inline]
+    pub(super) fn retrieve_sought(&mut self, retrieval: Retrieval, key: Key<'_>, sought: Sought, out: &mut Output) {
+        self.executor().retrieve(retrieval, key, sought, out);
     }
 
     /// Runs a meta request on this core's shard.
@@ -138,7 +152,7 @@ impl Node {
         value: Incoming<'_>,
         out: &mut Output,
     ) {
-        let hash = self.ahead.hash(key, &self.shard);
+        let hash = self.ahead.seek(key, &self.shard).hash();
         self.executor().meta(MetaCall { verb, flags, key, hash }, value, out);
     }
 
@@ -150,7 +164,7 @@ impl Node {
         value: Incoming<'_>,
         out: &mut Output,
     ) {
-        let hash = self.ahead.hash(key, &self.shard);
+        let hash = self.ahead.seek(key, &self.shard).hash();
         self.executor().packet(request, key, hash, value, out);
     }
 

@@ -13,11 +13,11 @@ use crate::store::Incoming;
 use crate::terms::{Exptime, Key};
 
 impl Conversation<'_> {
-    /// Kept apart, so that lines are run by code that fits together.
+    /// Kept apart, so that lines are run by code that fits together. Whether it was run on this core and is done.
     #[inline(never)]
-    pub(super) fn packet(&mut self, packet: Packet<'_>) {
+    pub(super) fn packet(&mut self, packet: Packet<'_>) -> bool {
         match packet {
-            Packet::Whole { head, value } => self.whole_packet(&head, value),
+            Packet::Whole { head, value } => return self.whole_packet(&head, value),
             Packet::Large(mut large) => self.large_packet(&mut large, None),
             Packet::Unstored(why, mut large) => self.large_packet(&mut large, Some(why)),
             Packet::Refused { tag, status, close } => {
@@ -27,6 +27,7 @@ impl Conversation<'_> {
                 }
             }
         }
+        false
     }
 
     fn large_packet(&mut self, large: &mut LargePacket, unstorable: Option<Unstorable>) {
@@ -38,7 +39,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn whole_packet(&mut self, head: &Request<'_>, value: &[u8]) {
+    fn whole_packet(&mut self, head: &Request<'_>, value: &[u8]) -> bool {
         let Request { tag, opcode, command, compare, .. } = *head;
         match command {
             Command::Retrieve { .. }
@@ -47,9 +48,7 @@ impl Conversation<'_> {
             | Command::Delete
             | Command::Arithmetic { .. } => {
                 let request = ItemRequest { tag, opcode, command, compare, unstorable: None };
-                if let Some(key) = Key::new(head.key) {
-                    self.submit_packet(request, key, Incoming::Slice(value));
-                }
+                return Key::new(head.key).is_some_and(|key| self.submit_packet(request, key, Incoming::Slice(value)));
             }
             Command::Flush(delay) => {
                 self.node.counters.cmd_flush += 1;
@@ -73,15 +72,17 @@ impl Conversation<'_> {
                 self.authenticate_by_packet(tag, command, head.key, value);
             }
         }
+        false
     }
 
-    /// Runs a packet on its owner. A quiet one keeps its place all the same: it may have something to say.
-    fn submit_packet(&mut self, request: ItemRequest, key: Key<'_>, value: Incoming<'_>) {
+    /// Runs a packet on its owner. A quiet one keeps its place all the same: it may have something to say. Whether that
+    /// was here, and it is done.
+    fn submit_packet(&mut self, request: ItemRequest, key: Key<'_>, value: Incoming<'_>) -> bool {
         let owner = self.node.routing.owner(key);
         if self.may_run_here(owner) {
             let Self { node, session, .. } = self;
             session.slots.put(|out| node.execute_packet(&request, key, value, out));
-            return;
+            return true;
         }
         let mut letter = self.node.letter(owner, self.id);
         letter.slot = Some(self.session.slots.reserve());
@@ -95,6 +96,7 @@ impl Conversation<'_> {
         }
         self.session.parked.push_back(letter);
         self.post_parked();
+        false
     }
 
     /// `Stat`: the reports of the text dialect, a packet for each line.

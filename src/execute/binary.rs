@@ -22,7 +22,7 @@ impl Executor<'_> {
             Command::Retrieve { touch } => {
                 let shown_key = if matches!(opcode.verb, Verb::GetK | Verb::GatK) { key.as_bytes() } else { b"" };
                 let show = |item: &Item<'_>| write_hit(tag, opcode.verb, shown_key, item, out);
-                if !self.look_up(touch, key, hash, show) && !opcode.quiet {
+                if !self.look_up(touch, key, hash.into(), show) && !opcode.quiet {
                     out.write(|buffer| response::write_miss(buffer, tag, shown_key));
                 }
                 return;

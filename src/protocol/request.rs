@@ -1,5 +1,8 @@
 //! What a request asks for, whatever dialect it was written in.
 
+use memchr::{memchr, memrchr};
+
+use crate::limits::KEY_LEN_MAX;
 use crate::protocol::ProtocolError;
 use crate::protocol::admin::Admin;
 use crate::protocol::meta::MetaRequest;
@@ -193,9 +196,22 @@ pub struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The keys in `rest`, or `None` if there is none or one is longer than a key may be.
     pub fn parse(rest: &'a [u8]) -> Option<Self> {
-        let mut tokens = tokens(rest).peekable();
-        tokens.peek()?;
-        tokens.all(|token| Key::new(token).is_some()).then_some(Self { rest })
+        rest.iter().position(|&byte| byte != b' ')?;
+        // No key is too long if there is a blank wherever one could end at the latest: few of them need to be looked for.
+        let mut unchecked = rest;
+        while unchecked.len() > KEY_LEN_MAX {
+            let blank = memrchr(b' ', &unchecked[..=KEY_LEN_MAX])?;
+            unchecked = &unchecked[blank + 1..];
+        }
+        Some(Self { rest })
+    }
+
+    /// Takes the first key, which somebody has found before: it has `len` bytes and stands behind `before` blanks.
+    #[inline]
+    pub fn take(&mut self, before: usize, len: usize) -> Option<Key<'a>> {
+        let (key, rest) = self.rest.get(before..)?.split_at_checked(len)?;
+        self.rest = rest;
+        Key::new(key)
     }
 
     /// The bytes the keys stand in.
@@ -204,17 +220,13 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn tokens(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == b' ').filter(|token| !token.is_empty())
-}
-
 impl<'a> Iterator for Keys<'a> {
     type Item = Key<'a>;
 
     fn next(&mut self) -> Option<Key<'a>> {
         let start = self.rest.iter().position(|&byte| byte != b' ')?;
         let rest = &self.rest[start..];
-        let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+        let end = memchr(b' ', rest).unwrap_or(rest.len());
         let (token, rest) = rest.split_at(end);
         self.rest = rest;
         Key::new(token)
@@ -233,5 +245,16 @@ mod tests {
         assert!(Keys::parse(b"   ").is_none());
         let long = [b"ok ".as_slice(), &[b'k'; 251]].concat();
         assert!(Keys::parse(&long).is_none(), "one key too long refuses them all");
+        // However long the keys are and wherever they stand, the first that is too long decides.
+        for lens in [[250, 250, 250], [1, 250, 249], [100, 200, 251], [251, 1, 1], [250, 251, 1], [1, 1, 1]] {
+            for blanks in [1, 2, 300] {
+                let keys = lens.map(|len| "k".repeat(len)).join(&" ".repeat(blanks));
+                for line in [keys.clone(), format!(" {keys}"), format!("{keys} ")] {
+                    let found = Keys::parse(line.as_bytes()).map(|keys| keys.map(|key| key.as_bytes().len()).collect());
+                    let expected: Option<Vec<usize>> = (!lens.contains(&251)).then(|| lens.to_vec());
+                    assert_eq!(found, expected, "{lens:?} {blanks}");
+                }
+            }
+        }
     }
 }

@@ -63,6 +63,12 @@ impl Clock {
         Now { monotonic_ms, unix_ms: self.offset_ms + monotonic_ms }
     }
 
+    /// Time since the clock was started, as exact as it comes. Nobody can move it.
+    #[inline]
+    pub(super) fn precise(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
     /// Does to the time of all cores what a test asks for.
     pub(super) fn shift(&self, by: TimeShift) {
         let Some(shift) = &self.shift else { return };

@@ -85,6 +85,8 @@ pub(super) struct Core {
     asking: Vec<ConnectionId>,
     listeners: Vec<Listener>,
     next_tick_ms: u64,
+    /// Since when there has been nothing to do; told only where cores spin.
+    idle_since: Option<Duration>,
     /// Whether the background work of the last turn was not finished.
     ticks_again: bool,
     phase: Phase,
@@ -94,7 +96,12 @@ impl Core {
     /// Sets up a core on the thread that will run it.
     pub(super) fn new(parts: CoreParts) -> io::Result<Self> {
         let CoreParts { engine: mut config, doors, end: mesh, mut clock, shared, tls, orders } = parts;
-        let mut ring = Ring::new(&shared.ring_options)?;
+        let mut ring = Ring::new(&shared.ring_options())?;
+        if let Some(us) = shared.tuning.busy_poll_us
+            && let Err(error) = ring.busy_poll(us)
+        {
+            tracing::info!("--busy-poll: only for sockets, not for io_uring: {error}; it needs Linux 6.9 or newer");
+        }
         let mut listeners = Vec::new();
         let mut datagrams = Datagrams::new(shared.udp_reply_max);
         for door in doors {
@@ -129,6 +136,7 @@ impl Core {
             asking: Vec::new(),
             listeners,
             next_tick_ms: 0,
+            idle_since: None,
             ticks_again: false,
             phase: Phase::Serving,
         })
@@ -138,16 +146,30 @@ impl Core {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let mut unfinished = false;
         while !self.is_over() {
-            let wait = if unfinished || !self.mesh.may_sleep() { Wait::Poll } else { Wait::UpTo(WAIT_MAX) };
+            let wait =
+                if unfinished || self.spins() || !self.mesh.may_sleep() { Wait::Poll } else { Wait::UpTo(WAIT_MAX) };
             let events = self.ring.turn(wait)?;
             self.mesh.awake();
             if events == 0 && wait != Wait::Poll && self.mesh.has_letters() {
                 self.engine.counters_mut().mesh_late_wakeups += 1;
             }
+            if events > 0 || self.mesh.has_letters() {
+                self.idle_since = None;
+            }
             unfinished = self.turn();
             executor().yield_if_needed().await;
         }
         Ok(())
+    }
+
+    /// Whether it is too soon to sleep (`--spin-us`).
+    fn spins(&mut self) -> bool {
+        let spin = self.shared.tuning.spin;
+        if spin.is_zero() {
+            return false;
+        }
+        let now = self.clock.precise();
+        now.saturating_sub(*self.idle_since.get_or_insert(now)) < spin
     }
 
     /// Handles what has come, and queues what is to be done about it. Whether connections wait for another turn.

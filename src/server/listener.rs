@@ -11,11 +11,12 @@ use std::fmt::{self, Display, Write as _};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::libc;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use ringcached_ring::set_busy_poll;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::startup::StartError;
 use super::unix::{self, SocketFile};
@@ -36,10 +37,12 @@ pub struct Door {
 /// All sockets, open.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// For each core one door per address, in the order of `bound`.
+    /// For each core one door per address, in the order of `bound`, then those of this core alone.
     pub per_core: Vec<Vec<Door>>,
     /// The addresses, with the ports that were found for `-p -1`.
     pub bound: Vec<Bound>,
+    /// Why sockets are not polled, if they should be.
+    pub busy_poll_refused: Option<io::Error>,
     /// Removed when dropped.
     pub socket_file: Option<SocketFile>,
 }
@@ -80,6 +83,10 @@ pub fn open(config: &Config) -> Result<Listeners, StartError> {
         listeners.socket_file = Some(file);
         listeners.add_shared(&socket, &address, Manner { security: Security::Plain, dialect: network.dialect })?;
     }
+    if let Some(base) = network.shard_ports {
+        open_shard_ports(config, base, &mut listeners)?;
+    }
+    listeners.tune(config);
     if let Some(path) = &config.port_file {
         write_ports(path, &listeners.bound).map_err(|error| {
             StartError::new(format!("cannot write MEMCACHED_PORT_FILENAME {}: {error}", path.display()))
@@ -88,7 +95,56 @@ pub fn open(config: &Config) -> Result<Listeners, StartError> {
     Ok(listeners)
 }
 
+/// Gives every core doors that lead to it alone: on every address of `-l`, with its own port.
+fn open_shard_ports(config: &Config, base: u16, listeners: &mut Listeners) -> Result<(), StartError> {
+    let mut opened: Vec<SocketAddr> = Vec::new();
+    for listen in &config.network.listen {
+        for (core, port) in config.cores.iter().zip(base..=u16::MAX) {
+            for &address in &listen.addresses {
+                let address = SocketAddr::new(address.ip(), port);
+                if opened.contains(&address) {
+                    continue;
+                }
+                match open_address(address, Kind::Tcp { backlog: config.backlog }, 1) {
+                    Ok((bound, sockets)) => {
+                        let doors = &mut listeners.per_core[core.id.index()];
+                        let address = Address::Tcp(bound);
+                        let manner = listen.manner;
+                        doors.extend(sockets.into_iter().map(|socket| Door {
+                            socket: socket.into(),
+                            address: address.clone(),
+                            manner,
+                        }));
+                        opened.push(bound);
+                    }
+                    // The machine lacks it, which `-p` has been told already.
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => return Err(explain(address, &error)),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Listeners {
+    /// Sets what accepted sockets inherit from listening ones, and which core accepts whom.
+    fn tune(&mut self, config: &Config) {
+        for (core, doors) in config.cores.iter().zip(&self.per_core) {
+            for door in doors.iter().filter(|door| !matches!(door.address, Address::Unix(_))) {
+                if let (true, Some(cpu)) = (config.tuning.incoming_cpu, core.cpu) {
+                    // A preference; without it connections are spread evenly, as they are anyway.
+                    let _ = SockRef::from(&door.socket).set_cpu_affinity(cpu);
+                }
+                if let Some(us) = config.tuning.busy_poll_us
+                    && let Err(error) = set_busy_poll(door.socket.as_fd(), us.cast_signed())
+                {
+                    self.busy_poll_refused = Some(error);
+                }
+            }
+        }
+    }
+
     fn add(&mut self, address: &Address, manner: Manner, sockets: impl IntoIterator<Item = Socket>) {
         self.bound.push(Bound { address: address.clone(), security: manner.security });
         for (core, socket) in self.per_core.iter_mut().zip(sockets) {
@@ -305,7 +361,7 @@ mod tests {
     fn listeners_are_blocking_and_keep_alive() {
         let listeners = opened(&free(&["127.0.0.1:0"]), TCP, 2).unwrap();
         for door in listeners.per_core.iter().flatten() {
-            let socket = socket2::SockRef::from(&door.socket);
+            let socket = SockRef::from(&door.socket);
             assert!(!socket.nonblocking().unwrap() && socket.keepalive().unwrap());
             assert!(nix::fcntl::fcntl(socket.as_fd(), nix::fcntl::F_GETFD).unwrap() & libc::FD_CLOEXEC != 0);
         }

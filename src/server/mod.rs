@@ -36,7 +36,7 @@ use self::mesh::{Bell, MeshEnd, mesh};
 use self::startup::StartError;
 use self::tls::TlsContexts;
 use crate::auth::UserSource;
-use crate::config::Config;
+use crate::config::{Config, Tuning};
 use crate::engine::{Access, AdminConfig, EngineConfig};
 use crate::memory::Budget;
 use crate::protocol::ShutdownMode;
@@ -76,8 +76,18 @@ struct Shared {
     tls_refreshed_ms: AtomicU64,
     /// Most bytes of a reply by UDP.
     udp_reply_max: usize,
-    ring_options: RingOptions,
+    tuning: Tuning,
     hooks: Hooks,
+}
+
+impl Shared {
+    fn ring_options(&self) -> RingOptions {
+        let Tuning { ring_entries: entries, recv_buffers: buffers, .. } = self.tuning;
+        let default = RingOptions::default();
+        // What completes at once is more than what one turn queues: each receive goes on and on.
+        let completion_entries = default.completion_entries.max(entries * 2);
+        RingOptions { entries, buffers, completion_entries, ..default }
+    }
 }
 
 /// What clients may ask of the process as a whole; the control plane does it.
@@ -128,7 +138,7 @@ impl Server {
             verbosity: AtomicU32::new(u32::from(config.verbosity)),
             tls_refreshed_ms: AtomicU64::new(0),
             udp_reply_max: config.udp_reply_max,
-            ring_options: RingOptions::default(),
+            tuning: config.tuning,
             hooks,
         });
         let ends =

@@ -73,6 +73,12 @@ pub fn start(config: &mut Config) -> Result<Started, StartError> {
         }
     }
     config.notices.extend(short_backlog(config.backlog));
+    if let (Some(us), Some(error)) = (config.tuning.busy_poll_us, &opened.busy_poll_refused) {
+        config.notices.push(format!(
+            "--busy-poll {us}: not for sockets: {error}; it needs CAP_NET_ADMIN at the start, where sysctl \
+             net.core.busy_read is lower"
+        ));
+    }
     // Only now: a second server must not touch the file of the one that holds the address.
     let mut pidfile = config.pidfile.as_deref().map(Pidfile::create).transpose()?;
     if let Some(account) = &config.user {
@@ -104,7 +110,9 @@ const FILES_OF_PROCESS: u64 = 64;
 pub(super) fn files_reserved(config: &Config) -> u64 {
     let network = &config.network;
     let addresses = network.listen.iter().chain(&network.udp).map(|listen| listen.addresses.len());
-    let addresses = addresses.sum::<usize>() + usize::from(network.unix.is_some());
+    let shard_ports =
+        network.shard_ports.map_or(0, |_| network.listen.iter().map(|listen| listen.addresses.len()).sum());
+    let addresses = addresses.sum::<usize>() + usize::from(network.unix.is_some()) + shard_ports;
     let cores = config.cores.len() as u64;
     cores * (FILES_PER_CORE + cores + addresses as u64) + FILES_OF_PROCESS
 }

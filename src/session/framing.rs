@@ -220,6 +220,18 @@ impl Framing {
         self.line(input, memory)
     }
 
+    /// Whether the next byte begins a line of a client that may say anything.
+    #[inline]
+    pub const fn is_at_line(&self) -> bool {
+        matches!(self.state, State::Line)
+    }
+
+    /// The caller has understood the line that comes next by itself, and does not show it.
+    #[inline]
+    pub const fn step_over_line(&mut self) {
+        self.scanned = 0;
+    }
+
     /// The first byte of all decides about the dialect.
     fn decide(&mut self, input: &[u8]) {
         if let (State::Start, Some(&first)) = (&self.state, input.first()) {

@@ -119,7 +119,13 @@ impl Session {
             && self.watch.is_none()
             && !self.waits_for_memory()
             && self.outstanding < OUTSTANDING_PER_CONNECTION_MAX
-            && self.backlog() < OUTPUT_BACKLOG_MAX
+            && self.has_room()
+    }
+
+    /// Whether the next request may run now, of a conversation whose last request only wrote a reply.
+    #[inline]
+    pub const fn has_room(&self) -> bool {
+        self.backlog() < OUTPUT_BACKLOG_MAX
     }
 
     /// Whether a value waits for memory.

@@ -120,6 +120,35 @@ pub struct Found {
     pub(super) hash: KeyHash,
 }
 
+/// What a key is looked up by: its hash, and perhaps where [`Shard::look_ahead`](super::Shard::look_ahead) has seen it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    pub(super) hash: KeyHash,
+    /// Good as long as the shard has counted no more `moves` than these; what lies there may be another key's.
+    pub(super) place: Place,
+    pub(super) moves: u64,
+}
+
+impl Sought {
+    /// Nothing but a hash.
+    pub const fn new(hash: KeyHash) -> Self {
+        Self { hash, place: 0, moves: u64::MAX }
+    }
+
+    /// The hash.
+    #[inline]
+    pub const fn hash(self) -> KeyHash {
+        self.hash
+    }
+}
+
+impl From<KeyHash> for Sought {
+    #[inline]
+    fn from(hash: KeyHash) -> Self {
+        Self::new(hash)
+    }
+}
+
 /// What a search found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Search {

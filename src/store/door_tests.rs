@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::tests::{START, at, config};
 use super::{
-    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Shard, StoreOutcome,
-    StoreRequest, WalkCursor,
+    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Lookup, Marks, NewCas, Search, Shard, Sought,
+    StoreOutcome, StoreRequest, WalkCursor,
 };
 use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, Key, KeyHash, StoreMode};
 
@@ -36,6 +36,38 @@ fn find(shard: &mut Shard, name: &str) -> Found {
 fn item<'a>(shard: &'a mut Shard, name: &str) -> Item<'a> {
     let found = find(shard, name);
     shard.item(found, START)
+}
+
+#[test]
+fn what_was_seen_ahead_is_looked_up_as_it_is_now() {
+    let mut shard = shard();
+    for name in ["kept", "overwritten", "replaced", "deleted", "again"] {
+        set(&mut shard, name, name);
+    }
+    let names = ["kept", "overwritten", "replaced", "deleted", "again", "absent", "late"];
+    let mut sought = names.map(|name| Sought::new(shard.hash(key(name))));
+    shard.look_ahead(&mut sought);
+    let value = |shard: &mut Shard, at: usize| match shard.get_sought(key(names[at]), sought[at], START) {
+        Lookup::Hit(item) => Some(String::from_utf8(item.value.as_bytes().to_vec()).unwrap()),
+        _ => None,
+    };
+    set(&mut shard, "late", "now");
+    set(&mut shard, "overwritten", "OVERWRITTEN");
+    assert_eq!(
+        [0, 1, 5, 6].map(|at| value(&mut shard, at)).map(Option::unwrap_or_default),
+        ["kept", "OVERWRITTEN", "", "now"]
+    );
+    set(&mut shard, "replaced", "by something much longer, which lies elsewhere");
+    shard.delete(key("deleted"), shard.hash(key("deleted")), START);
+    shard.delete(key("again"), shard.hash(key("again")), START);
+    set(&mut shard, "again", "new");
+    let expected = ["kept", "OVERWRITTEN", "by something much longer, which lies elsewhere", "", "new", "", "now"];
+    for (at, expected) in expected.into_iter().enumerate() {
+        assert_eq!(value(&mut shard, at).unwrap_or_default(), expected, "{}", names[at]);
+    }
+    // Another key under the same hash does not get the item that was seen.
+    assert!(matches!(shard.get_sought(key("other"), sought[0], START), Lookup::Miss));
+    shard.verify();
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Flushes {
 
 impl Shard {
     /// How the item at `place` stands.
-    #[inline]
+    #[inline(always)]
     pub(super) fn life(&self, place: Place, now: Now) -> Life {
         if self.flushes.have_killed() && self.flushes.has_killed(self.items.birth(place)) {
             Life::Flushed

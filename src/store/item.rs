@@ -126,6 +126,7 @@ impl Header {
     }
 
     /// Whether somebody has fetched it since it was stored.
+    #[inline]
     pub(super) const fn is_fetched(self) -> bool {
         self.info & FETCHED != 0
     }
@@ -162,6 +163,7 @@ impl Header {
     }
 
     /// Seconds since the last access.
+    #[inline]
     pub(super) const fn idle_s(self, now: Now) -> u32 {
         if self.info & COARSE != 0 {
             let units = ((now.monotonic_ms / 1000 / COARSE_UNIT_S) as u16).wrapping_sub(self.access);
@@ -171,6 +173,7 @@ impl Header {
     }
 
     /// What the protocol remembers of the item.
+    #[inline]
     pub(super) const fn marks(self) -> Marks {
         Marks {
             stale: self.info & STALE != 0,
@@ -179,11 +182,13 @@ impl Header {
         }
     }
 
+    #[inline]
     const fn has(self, option: u16) -> bool {
         self.info & option != 0
     }
 
     /// Where an optional part begins, whether there is one or not.
+    #[inline]
     const fn offset_of(self, option: u16) -> usize {
         FIXED_LEN + OPTIONAL_LENS[(self.info & OPTIONS & (option - 1)) as usize] as usize
     }
@@ -240,6 +245,7 @@ impl<'a> ItemView<'a> {
     }
 
     /// Where the value's own memory is listed.
+    #[inline]
     pub(super) fn large_number(self) -> Option<u32> {
         self.header.is_large().then(|| u32::from_le_bytes(take(self.stored_value(), 0)))
     }
@@ -269,6 +275,7 @@ impl<'a> ItemView<'a> {
     }
 
     /// The shard's count of writes when it was written; `base` is the segment's.
+    #[inline]
     pub(super) fn birth(self, base: u64) -> u64 {
         let low = u64::from(self.header.birth_low);
         if !self.header.has(WIDE_BIRTH) {
@@ -278,6 +285,7 @@ impl<'a> ItemView<'a> {
     }
 
     /// The CAS unique that the client gave it.
+    #[inline]
     pub(super) fn explicit_cas(self) -> Option<CasUnique> {
         let offset = self.header.offset_of(EXPLICIT_CAS);
         self.header.has(EXPLICIT_CAS).then(|| CasUnique(u64::from_le_bytes(take(self.bytes, offset))))

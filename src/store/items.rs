@@ -4,21 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use super::class::{Classes, class_of};
+use super::door::Sought;
 use super::index::{Index, PLACE_BITS};
 use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
-use super::segment::{LIFE_CLASSES_MAX, Role, SegmentId, Segments};
+use super::segment::{LIFE_CLASSES_MAX, Role, SEGMENT_LENS, SegmentId, Segments, segment_len};
 use crate::memory::{Arena, Budget, LargeMemory, LargeValue, NoMemory};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
 const SEGMENT_OVERHEAD: usize = 160;
-/// A shard's memory is cut into about so many segments, as far as their length allows.
-const SEGMENTS_WANTED: usize = 1024;
-/// Lengths of segments. Below 64 KiB only where a shard has next to no memory.
-const SEGMENT_LENS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
-const SEGMENT_LEN_USUAL_MIN: usize = 64 << 10;
 /// Open segments may take this share of a shard's memory, in percent; the classes of time to live are merged until they do.
 const OPEN_SHARE_MAX: usize = 3;
 /// Values up to this share of a segment lie in it, at most [`INLINE_VALUE_LEN_MAX`].
@@ -64,7 +60,8 @@ pub(super) struct Items {
     budget: Arc<Budget>,
     /// Open segments by queue, first those for new items, then those for what is moved; and by class of time to live.
     open: [[Option<SegmentId>; LIFE_CLASSES_MAX]; 4],
-    segment_len: usize,
+    /// Log2 of the length of a segment.
+    segment_shift: u32,
     /// Log2 of the unit in which places are kept in the index.
     unit_shift: u32,
     /// Classes of time to live, the one that never ends included.
@@ -99,7 +96,7 @@ impl Items {
             classes: Classes::new(),
             budget,
             open: [[None; LIFE_CLASSES_MAX]; 4],
-            segment_len,
+            segment_shift: segment_len.ilog2(),
             unit_shift,
             life_classes: u8::try_from(life_classes).unwrap_or(u8::MAX),
             charged_tables: 0,
@@ -128,17 +125,17 @@ impl Items {
     }
 
     pub(super) const fn segment_len(&self) -> usize {
-        self.segment_len
+        1 << self.segment_shift
     }
 
     /// Bytes of the budget that a segment takes.
     pub(super) const fn segment_cost(&self) -> usize {
-        self.segment_len + SEGMENT_OVERHEAD
+        self.segment_len() + SEGMENT_OVERHEAD
     }
 
     /// Values longer than this live in memory of their own.
     pub(super) fn inline_value_len_max(&self) -> usize {
-        (self.segment_len / INLINE_SHARE).min(INLINE_VALUE_LEN_MAX)
+        (self.segment_len() / INLINE_SHARE).min(INLINE_VALUE_LEN_MAX)
     }
 
     /// Most bytes that all segments of the shard may ever have.
@@ -155,7 +152,7 @@ impl Items {
     /// The item at a place.
     #[inline]
     pub(super) fn view(&self, place: Place) -> ItemView<'_> {
-        let in_segment = self.segment_len - place % self.segment_len;
+        let in_segment = self.segment_len() - (place & (self.segment_len() - 1));
         ItemView::new(self.arena.bytes(place, in_segment))
     }
 
@@ -165,20 +162,28 @@ impl Items {
     }
 
     /// The size of an item, its value included wherever it lies.
-    #[inline]
+    #[inline(always)]
     pub(super) fn size(&self, item: ItemView<'_>) -> usize {
         item.len() + item.large_number().map_or(0, |number| self.large.get(number).len())
     }
 
     /// The segment that a place is in.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "as many segments as an arena has fit 32 bits")]
     pub(super) const fn segment_of(&self, place: Place) -> SegmentId {
-        (place / self.segment_len) as SegmentId
+        (place >> self.segment_shift) as SegmentId
     }
 
     /// The shard's count of writes when the item at `place` was written.
+    #[inline]
     pub(super) fn birth(&self, place: Place) -> u64 {
-        self.view(place).birth(self.segments.get(self.segment_of(place)).base)
+        self.birth_of(place, self.view(place))
+    }
+
+    /// The same of an item that is looked at already.
+    #[inline]
+    pub(super) fn birth_of(&self, place: Place, item: ItemView<'_>) -> u64 {
+        item.birth(self.segments.get(self.segment_of(place)).base)
     }
 
     /// Changes an item's header.
@@ -196,15 +201,27 @@ impl Items {
     }
 
     /// Brings what a look-up of these hashes will need near the CPU: first the entries of all, then the items of all.
-    pub(super) fn look_ahead(&self, hashes: &[KeyHash]) {
-        let mut places = [0; crate::limits::LOOK_AHEAD_KEYS];
-        for (hash, place) in hashes.iter().zip(&mut places) {
-            self.index.candidates(*hash, |unit| *place = self.place(unit) + 1);
+    /// Notes where an item may be.
+    pub(super) fn look_ahead(&self, keys: &mut [Sought]) {
+        for sought in &mut *keys {
+            self.index.candidates(sought.hash, |unit| {
+                (sought.place, sought.moves) = (self.place(unit), self.moves);
+            });
         }
-        for place in places.iter().filter(|&&place| place > 0) {
-            self.arena.prefetch(place - 1);
-            self.arena.prefetch(place + 63);
+        for sought in keys.iter().filter(|sought| sought.moves == self.moves) {
+            self.arena.prefetch(sought.place);
+            self.arena.prefetch(sought.place + 64);
         }
+    }
+
+    /// Where the item under `key` lies.
+    #[inline(always)]
+    pub(super) fn find_sought(&self, key: Key<'_>, sought: Sought) -> Option<Place> {
+        // Nothing has been moved or removed since, so an item under this key that lay there is still the one.
+        if sought.moves == self.moves && self.view(sought.place).key() == key.as_bytes() {
+            return Some(sought.place);
+        }
+        self.find(key, sought.hash)
     }
 
     /// The class of time to live for an item that dies at `deadline`.
@@ -233,12 +250,12 @@ impl Items {
     #[inline]
     pub(super) fn has_room(&self, target: Target, len: usize) -> bool {
         self.open[row(target)][usize::from(target.life)]
-            .is_some_and(|id| self.segments.get(id).len as usize + len <= self.segment_len)
+            .is_some_and(|id| self.segments.get(id).len as usize + len <= self.segment_len())
     }
 
     /// Whether the segment that a place is in is more than half full.
     pub(super) fn is_half_full(&self, place: Place) -> bool {
-        self.segments.get(self.segment_of(place)).len as usize > self.segment_len / 2
+        self.segments.get(self.segment_of(place)).len as usize > self.segment_len() / 2
     }
 
     /// Opens another segment for a target; there must be a free one. Whether there was.
@@ -280,10 +297,11 @@ impl Items {
         birth: u64,
     ) -> (Place, &mut [u8]) {
         let id = self.open[row(target)][usize::from(target.life)].expect("there is room, so there is a segment");
+        let start = id as usize * self.segment_len();
         let segment = self.segments.get_mut(id);
         let plan = Plan::new(key, value_len, is_large, traits, birth, segment.base);
         let stride = plan.len().next_multiple_of(1 << self.unit_shift);
-        let place = id as usize * self.segment_len + segment.len as usize;
+        let place = start + segment.len as usize;
         segment.len += count(stride);
         segment.live_bytes += count(stride);
         segment.live_items += 1;
@@ -400,11 +418,10 @@ impl Items {
             return false;
         }
         let (value_at, stride) = (item.header().head_len() + item.header().key_len(), self.stride(item));
-        self.count_class(place, false);
+        // Its size stays, and with it what is counted by size.
         let bytes = self.arena.bytes_mut(place, stride);
         plan.write_head(bytes);
         bytes[value_at..value_at + value.len()].copy_from_slice(value);
-        self.count_class(place, true);
         self.segments.note_deadline(id, traits.deadline);
         true
     }
@@ -430,7 +447,7 @@ impl Items {
     pub(super) fn release_segments(&mut self, count: usize) -> usize {
         for released in 0..count {
             let Some(id) = self.segments.release() else { return released };
-            self.arena.discard(id as usize * self.segment_len, self.segment_len);
+            self.arena.discard(id as usize * self.segment_len(), self.segment_len());
             self.budget.give(self.segment_cost());
         }
         count
@@ -487,7 +504,7 @@ impl Items {
     pub(super) fn next_live(&self, cursor: &mut Cursor) -> Option<Place> {
         let segment = self.segments.get(cursor.segment);
         while cursor.at < segment.len {
-            let place = cursor.segment as usize * self.segment_len + cursor.at as usize;
+            let place = cursor.segment as usize * self.segment_len() + cursor.at as usize;
             let item = self.view(place);
             cursor.at += count(self.stride(item));
             if !item.header().is_dead() {
@@ -581,13 +598,6 @@ pub(super) enum Written<'a> {
 /// Bytes within a segment.
 fn count(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// How long the segments of a shard are that may expect `share` bytes: a thousandth of it, or in a tiny shard a 64th.
-fn segment_len(share: usize) -> usize {
-    let floor = |len: usize| 1 << len.max(1).ilog2();
-    let tiny = floor(share / 64).clamp(*SEGMENT_LENS.start(), SEGMENT_LEN_USUAL_MIN);
-    floor(share / SEGMENTS_WANTED).clamp(tiny, *SEGMENT_LENS.end())
 }
 
 const fn row(target: Target) -> usize {

@@ -4,9 +4,15 @@
 //! item lies in memory), `segment` and `index`, `items` (these in step), `shard` and `write` (what each request does),
 //! then `reclaim` (how room is made), `policy` (who is evicted) and `expiry` (who is dead).
 
+#![allow(
+    clippy::inline_always,
+    reason = "a look-up is one piece of code: what its parts hand each other would go through memory field by field"
+)]
+
 mod class;
 mod door;
 mod expiry;
+mod hash;
 mod index;
 mod item;
 mod items;
@@ -27,6 +33,6 @@ pub use crate::terms::Marks;
 pub use class::ClassStats;
 pub use door::{
     ArithmeticOutcome, ArithmeticRequest, Change, Eviction, Found, Incoming, Item, Lookup, NewCas, OutOfMemory, Room,
-    Search, ShardConfig, ShardStats, StoreOutcome, StoreRequest, Value, WalkCursor,
+    Search, ShardConfig, ShardStats, Sought, StoreOutcome, StoreRequest, Value, WalkCursor,
 };
 pub use shard::Shard;

@@ -10,6 +10,12 @@ pub(super) type SegmentId = u32;
 
 const NONE: SegmentId = SegmentId::MAX;
 
+/// A shard's memory is cut into about so many segments, as far as their length allows.
+const SEGMENTS_WANTED: usize = 1024;
+/// Lengths of segments. Below 64 KiB only where a shard has next to no memory.
+pub(super) const SEGMENT_LENS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
+const SEGMENT_LEN_USUAL_MIN: usize = 64 << 10;
+
 /// Most classes of time to live.
 pub(super) const LIFE_CLASSES_MAX: usize = 16;
 
@@ -275,4 +281,12 @@ impl Segments {
             by_id
         }));
     }
+}
+
+/// How long the segments of a shard are that may expect `share` bytes: a thousandth of it, or in a tiny shard a 64th.
+/// A power of two.
+pub(super) fn segment_len(share: usize) -> usize {
+    let floor = |len: usize| 1 << len.max(1).ilog2();
+    let tiny = floor(share / 64).clamp(*SEGMENT_LENS.start(), SEGMENT_LEN_USUAL_MIN);
+    floor(share / SEGMENTS_WANTED).clamp(tiny, *SEGMENT_LENS.end())
 }

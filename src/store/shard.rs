@@ -1,15 +1,15 @@
 //! The door to one core's items.
 
-use std::hash::Hasher;
 use std::io;
 
-use siphasher::sip::SipHasher13;
-
 use super::class::{ClassStats, class_of};
-use super::door::{Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Value, WalkCursor};
+use super::door::{
+    Eviction, Found, Item, Lookup, OutOfMemory, Search, ShardConfig, ShardStats, Sought, Value, WalkCursor,
+};
 use super::expiry::{Flushes, Life};
+use super::hash::siphash13;
 use super::index::SLICES;
-use super::item::ItemView;
+use super::item::{Header, ItemView};
 use super::items::{Cursor, Items, Place};
 use super::policy::{Policy, Queue};
 use super::reclaim::{Death, Emptying, Purpose};
@@ -79,15 +79,12 @@ impl Shard {
     /// The index's hash of a key: keyed, so that no client can choose keys that collide.
     #[inline]
     pub fn hash(&self, key: Key<'_>) -> KeyHash {
-        let mut hasher = SipHasher13::new_with_keys(self.config.hash_seed[0], self.config.hash_seed[1]);
-        hasher.write(key.as_bytes());
-        KeyHash(hasher.finish())
+        KeyHash(siphash13(self.config.hash_seed, key.as_bytes()))
     }
 
-    /// Brings the items of up to [`LOOK_AHEAD_KEYS`](crate::limits::LOOK_AHEAD_KEYS) keys near the CPU, before they are
-    /// looked up one by one. Changes nothing.
-    pub fn look_ahead(&self, hashes: &[KeyHash]) {
-        self.items.look_ahead(hashes);
+    /// Brings the items of a few keys near the CPU, before they are looked up one by one, and notes where they may be.
+    pub fn look_ahead(&self, keys: &mut [Sought]) {
+        self.items.look_ahead(keys);
     }
 
     /// Where memory for large values comes from while they arrive on this core.
@@ -103,8 +100,14 @@ impl Shard {
     /// Looks for an item. That is no use of it; one that is dead is taken back.
     #[inline]
     pub fn find(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Search {
+        let place = self.items.find(key, hash);
+        self.found(place, hash, now)
+    }
+
+    #[inline(always)]
+    fn found(&mut self, place: Option<Place>, hash: KeyHash, now: Now) -> Search {
         self.flushes.carry_out_due(self.births, now);
-        let Some(place) = self.items.find(key, hash) else { return Search::Miss };
+        let Some(place) = place else { return Search::Miss };
         let death = match self.life(place, now) {
             Life::Live => return Search::Hit(Found { place, hash }),
             Life::Expired => Search::Expired,
@@ -118,12 +121,16 @@ impl Shard {
     #[inline]
     pub fn item(&self, found: Found, now: Now) -> Item<'_> {
         let item = self.items.view(found.place);
+        self.shown(found.place, item, self.items.size(item), now)
+    }
+
+    #[inline(always)]
+    fn shown<'a>(&'a self, place: Place, item: ItemView<'a>, size: usize, now: Now) -> Item<'a> {
         let header = item.header();
-        let size = self.items.size(item);
         Item {
             value: self.value(item),
             flags: item.flags(),
-            cas: self.cas(found.place),
+            cas: self.cas_of_item(place, item),
             deadline: item.deadline(),
             marks: header.marks(),
             fetched: header.is_fetched(),
@@ -138,9 +145,14 @@ impl Shard {
     pub fn mark_used(&mut self, found: Found, now: Now) {
         let item = self.items.view(found.place);
         let (header, size) = (item.header(), self.items.size(item));
+        self.mark(found.place, header, size, now);
+    }
+
+    #[inline(always)]
+    fn mark(&mut self, place: Place, header: Header, size: usize, now: Now) {
         let used = header.as_used(now);
         if used != header {
-            self.items.set_header(found.place, used);
+            self.items.set_header(place, used);
         }
         self.items.classes.of_size(size).get_hits += 1;
     }
@@ -148,10 +160,19 @@ impl Shard {
     /// Looks an item up, which counts as a use.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, hash: KeyHash, now: Now) -> Lookup<'_> {
-        match self.find(key, hash, now) {
-            Search::Hit(found) => {
-                self.mark_used(found, now);
-                Lookup::Hit(self.item(found, now))
+        self.get_sought(key, hash.into(), now)
+    }
+
+    /// The same for a key that may have been looked at ahead.
+    #[inline(always)]
+    pub fn get_sought(&mut self, key: Key<'_>, sought: Sought, now: Now) -> Lookup<'_> {
+        let place = self.items.find_sought(key, sought);
+        match self.found(place, sought.hash, now) {
+            Search::Hit(Found { place, .. }) => {
+                let item = self.items.view(place);
+                let (header, size) = (item.header(), self.items.size(item));
+                self.mark(place, header, size, now);
+                Lookup::Hit(self.shown(place, self.items.view(place), size, now))
             }
             absent => absent.into(),
         }
@@ -334,6 +355,7 @@ impl Shard {
         self.items.verify(|key| self.hash(key));
     }
 
+    #[inline(always)]
     pub(super) fn value<'a>(&'a self, item: ItemView<'a>) -> Value<'a> {
         match item.large_number() {
             Some(number) => Value::Shared(self.items.large.get(number).bytes()),
@@ -348,13 +370,19 @@ impl Shard {
 
     /// The version of the item at a place.
     pub(super) fn cas(&self, place: Place) -> CasUnique {
+        self.cas_of_item(place, self.items.view(place))
+    }
+
+    #[inline(always)]
+    fn cas_of_item(&self, place: Place, item: ItemView<'_>) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);
         }
-        self.items.view(place).explicit_cas().unwrap_or_else(|| self.cas_of(self.items.birth(place)))
+        item.explicit_cas().unwrap_or_else(|| self.cas_of(self.items.birth_of(place, item)))
     }
 
     /// The version of an item born as the shard's `birth`-th.
+    #[inline]
     pub(super) fn cas_of(&self, birth: u64) -> CasUnique {
         if !self.config.cas {
             return CasUnique(0);

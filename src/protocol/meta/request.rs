@@ -2,7 +2,9 @@
 
 use super::{decode_key, write_encoded};
 use crate::limits::{KEY_LEN_MAX, META_OPAQUE_LEN_MAX, META_TOKENS_MAX, VALUE_LEN_ANNOUNCED_MAX};
-use crate::protocol::tokens::{Tokens, parse_exptime_32, parse_flags, parse_u64, split_token, trim_blanks};
+use crate::protocol::tokens::{
+    Tokens, parse_exptime_32, parse_flags, parse_u64, split_long_token, split_token, trim_blanks,
+};
 use crate::protocol::{Parsed, ProtocolError, Request};
 use crate::terms::{Arithmetic, CasUnique, Exptime, Flags, Key, StoreMode};
 
@@ -192,7 +194,7 @@ pub(crate) fn parse(letter: u8, rest: &[u8]) -> Option<Parsed<'_>> {
         b'n' => return Some(Parsed::Request(Request::MetaNoop)),
         _ => return None,
     };
-    let (token, flags) = split_token(trim_blanks(rest));
+    let (token, flags) = split_long_token(trim_blanks(rest));
     Some(match parse_flags_of(verb, token, flags, 2) {
         Ok(flags) => Parsed::Request(Request::Meta(MetaRequest { verb, token, flags })),
         Err(error) => Parsed::Refused { error, noreply: false },
@@ -200,7 +202,7 @@ pub(crate) fn parse(letter: u8, rest: &[u8]) -> Option<Parsed<'_>> {
 }
 
 fn parse_set(rest: &[u8]) -> Parsed<'_> {
-    let (token, rest) = split_token(trim_blanks(rest));
+    let (token, rest) = split_long_token(trim_blanks(rest));
     let (len, flags) = split_token(trim_blanks(rest));
     // Only a legal length tells how much follows; without one nothing can be skipped (PROTOCOL §4.4).
     let value_len = parse_u64(len).filter(|&len| len <= VALUE_LEN_ANNOUNCED_MAX).and_then(|len| len.try_into().ok());

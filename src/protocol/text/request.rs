@@ -8,7 +8,7 @@ use crate::limits::VALUE_LEN_ANNOUNCED_MAX;
 use crate::protocol::meta;
 use crate::protocol::tokens::{
     Tokens, ends_in_noreply, first_token, last_token, parse_exptime, parse_exptime_32, parse_flags, parse_u64,
-    split_token, trim_blanks,
+    split_long_token, split_token, trim_blanks,
 };
 use crate::protocol::{Keys, Op, Parsed, ProtocolError, Request, Retrieval, ShutdownMode, StatsReport, StoreHead};
 use crate::terms::{Arithmetic, CasUnique, Exptime, Key, StoreMode};
@@ -126,8 +126,9 @@ fn retrieve_and_touch(with_cas: bool, rest: &[u8]) -> Parsed<'_> {
 }
 
 fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
+    let (key, rest) = split_long_token(trim_blanks(rest));
     let mut tokens = Tokens(rest);
-    let (key, flags, exptime, bytes) = (tokens.next(), tokens.next(), tokens.next(), tokens.next());
+    let (flags, exptime, bytes) = (tokens.next(), tokens.next(), tokens.next());
     let (cas, cas_missing) = match mode {
         StoreMode::Cas(_) => {
             let token = tokens.next();
@@ -136,7 +137,7 @@ fn store(mode: StoreMode, rest: &[u8]) -> Parsed<'_> {
         _ => (None, false),
     };
     let noreply = ends_in_noreply(tokens.0);
-    let (Some(key), Some(flags), Some(exptime), Some(bytes), false) = (key, flags, exptime, bytes, cas_missing) else {
+    let (Some(flags), Some(exptime), Some(bytes), false) = (flags, exptime, bytes, cas_missing) else {
         return refused(ProtocolError::BadLine, noreply);
     };
     // The last word counts, also where it stands for something else that it is not.

@@ -40,15 +40,39 @@ pub const fn unstorable(why: Unstorable) -> &'static [u8] {
     }
 }
 
-/// Writes the line before a value: `VALUE <key> <flags> <bytes>[ <cas>]`.
+/// What follows a value in its reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum After {
+    /// Something else.
+    More,
+    /// The end of the retrieval.
+    End,
+}
+
+/// Writes a value with its line and what follows it: `VALUE <key> <flags> <bytes>[ <cas>]`.
+#[inline]
+pub fn write_value(out: &mut Vec<u8>, key: Key<'_>, flags: Flags, value: &[u8], cas: Option<CasUnique>, after: After) {
+    write_value_line(out, key, flags, value.len(), cas);
+    out.extend_from_slice(value);
+    match after {
+        After::More => out.extend_from_slice(CRLF),
+        After::End => out.extend_from_slice(b"\r\nEND\r\n"),
+    }
+}
+
+/// Writes the line before a value.
 #[inline]
 pub fn write_value_line(out: &mut Vec<u8>, key: Key<'_>, flags: Flags, len: usize, cas: Option<CasUnique>) {
     let mut number = itoa::Buffer::new();
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(key.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(number.format(flags.0).as_bytes());
-    out.push(b' ');
+    if flags.0 == 0 {
+        out.extend_from_slice(b" 0 ");
+    } else {
+        out.push(b' ');
+        out.extend_from_slice(number.format(flags.0).as_bytes());
+        out.push(b' ');
+    }
     out.extend_from_slice(number.format(len).as_bytes());
     if let Some(CasUnique(unique)) = cas {
         out.push(b' ');
