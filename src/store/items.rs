@@ -10,7 +10,7 @@ use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
 use super::segment::{LIFE_CLASSES_MAX, Role, SEGMENT_LENS, SegmentId, Segments, segment_len};
-use crate::memory::{Arena, Budget, LargeMemory, LargeValue, NoMemory};
+use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
@@ -51,13 +51,13 @@ pub(super) struct Cursor {
 /// All items of a shard.
 #[derive(Debug)]
 pub(super) struct Items {
-    arena: Arena,
+    pub(super) arena: Arena,
     pub(super) segments: Segments,
     pub(super) index: Index,
     pub(super) large: LargeValues,
     pub(super) large_memory: LargeMemory,
     pub(super) classes: Classes,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
     /// Open segments by queue, first those for new items, then those for what is moved; and by class of time to live.
     open: [[Option<SegmentId>; LIFE_CLASSES_MAX]; 4],
     /// Log2 of the length of a segment.
@@ -441,63 +441,6 @@ impl Items {
     pub(super) fn remove(&mut self, place: Place, hash: KeyHash) {
         self.index.remove(hash, self.unit(place));
         self.bury(place);
-    }
-
-    /// Frees the memory of free segments, up to `count`, and gives it back to budget and kernel. How many.
-    pub(super) fn release_segments(&mut self, count: usize) -> usize {
-        for released in 0..count {
-            let Some(id) = self.segments.release() else { return released };
-            self.arena.discard(id as usize * self.segment_len(), self.segment_len());
-            self.budget.give(self.segment_cost());
-        }
-        count
-    }
-
-    /// Takes memory for another segment out of the budget, if there is some.
-    pub(super) fn add_segment(&mut self) -> bool {
-        if !self.segments.can_add() || !self.budget.take(self.segment_cost()) {
-            return false;
-        }
-        self.segments.add().is_some()
-    }
-
-    /// Takes what the index is about to grow by out of the budget, if it is there and not taken yet.
-    pub(super) fn take_for_index(&mut self, hash: KeyHash) -> bool {
-        let growth = self.index.growth_bytes(hash);
-        if growth == 0 {
-            return true;
-        }
-        let bytes = (self.index.bytes() + self.large.table_bytes() + growth).saturating_sub(self.charged_tables);
-        let taken = self.budget.take(bytes);
-        if taken {
-            self.charged_tables += bytes;
-        }
-        taken
-    }
-
-    /// Makes sure that the table of large values has a slot for another one, if the budget has what that takes.
-    pub(super) fn prepare_large(&mut self) -> Result<(), NoMemory> {
-        let slots = self.large.slots_wanted();
-        let bytes = LargeValues::bytes_of(slots);
-        if bytes > 0 {
-            if !self.budget.take(bytes) {
-                return Err(NoMemory::Limit);
-            }
-            self.charged_tables += bytes;
-            self.large.add_slots(slots);
-        }
-        Ok(())
-    }
-
-    /// Makes what is taken of the budget for tables what they are.
-    pub(super) fn settle_tables(&mut self) {
-        let bytes = self.index.bytes() + self.large.table_bytes();
-        if bytes > self.charged_tables {
-            self.budget.take_anyway(bytes - self.charged_tables);
-        } else if bytes < self.charged_tables {
-            self.budget.give(self.charged_tables - bytes);
-        }
-        self.charged_tables = bytes;
     }
 
     /// The live item that a walk through a segment comes to next, and the place where it goes on.

@@ -9,6 +9,7 @@
     reason = "a look-up is one piece of code: what its parts hand each other would go through memory field by field"
 )]
 
+mod charge;
 mod class;
 mod door;
 mod expiry;
