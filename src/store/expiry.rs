@@ -7,11 +7,9 @@ use super::segment::{Role, SegmentId};
 use super::shard::Shard;
 use crate::terms::{Deadline, FlushOrder, Now};
 
-/// Items that one step of a sweep looks at: 0.1 ms where all of them are taken back, and as much again where a region of
-/// the index is laid out anew after them.
+/// Items that one step of a sweep looks at: 0.1 ms where all of them are taken back, and up to four times as much where a
+/// region of the index is laid out anew after them. So a tick takes one step.
 const SWEEP_ITEMS: usize = 256;
-/// Steps of one tick: less than half a millisecond.
-const SWEEP_STEPS_PER_TICK: usize = 2;
 /// Segments that one tick goes on with in the round that keeps access stamps right.
 const AGING_SEGMENTS_PER_TICK: SegmentId = 2;
 /// A segment is looked at for this every two hours.
@@ -99,12 +97,7 @@ impl Shard {
 
     /// The background's share of taking dead items back. Whether there is more to do at once.
     pub(super) fn sweep_in_background(&mut self, now: Now) -> bool {
-        for _ in 0..SWEEP_STEPS_PER_TICK {
-            if !self.sweep_step(Death::InBackground, now) {
-                return false;
-            }
-        }
-        self.has_due(now)
+        self.sweep_step(Death::InBackground, now) && self.has_due(now)
     }
 
     /// Takes dead items back, of a bounded number. Whether there was anything to look at.
