@@ -34,6 +34,7 @@ const DIFFERENCES: &[Difference] = &[
         cases: &[
             "udp/the replies to all requests of a datagram are one message",
             "udp/a reply beyond the limit is an error",
+            "udp/a reply of packets beyond the limit is a packet",
             "udp/the limit is 64 KiB",
             "udp/a datagram is no connection",
         ],
