@@ -109,6 +109,15 @@ pub const REPLY_BUFFERS_KEPT_MAX: usize = 256;
 /// Most executors of one process.
 pub const SHARDS_MAX: usize = 256;
 
+/// What `--ring-entries` may be: at most what the kernel makes (`IORING_MAX_ENTRIES`).
+pub const RING_ENTRIES_RANGE: std::ops::RangeInclusive<u32> = 64..=32_768;
+/// What `--recv-buffers` may be: from one for each of a few connections to what a buffer ring can hold.
+pub const RECV_BUFFERS_RANGE: std::ops::RangeInclusive<u16> = 16..=32_768;
+/// Longest `--spin-us`, in microseconds: a core that spins for longer does not mean to sleep.
+pub const SPIN_US_MAX: u32 = 1_000_000;
+/// Longest `--busy-poll`, in microseconds.
+pub const BUSY_POLL_US_MAX: u32 = 10_000;
+
 /// Smallest share of `-m` that a core is started for; below it fewer cores start.
 pub const MEMORY_PER_CORE_MIN: usize = 4 << 20;
 /// Smallest memory limit at run time, in MiB (`cache_memlimit`).

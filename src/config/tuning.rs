@@ -3,18 +3,13 @@
 
 use std::time::Duration;
 
+use super::given;
 use super::options::Options;
 use super::value::{ConfigError, number};
+use crate::limits::{BUSY_POLL_US_MAX, RECV_BUFFERS_RANGE, RING_ENTRIES_RANGE, SPIN_US_MAX};
 
 const RING_ENTRIES: u32 = 1024;
 const RECV_BUFFERS: u16 = 512;
-/// What the kernel makes at most (`IORING_MAX_ENTRIES`).
-const RING_ENTRIES_RANGE: std::ops::RangeInclusive<u32> = 64..=32_768;
-/// From a buffer for each of a few connections to what a buffer ring can hold.
-const RECV_BUFFERS_RANGE: std::ops::RangeInclusive<u16> = 16..=32_768;
-/// A core that spins for longer does not mean to sleep.
-const SPIN_US_MAX: u32 = 1_000_000;
-const BUSY_POLL_US_MAX: u32 = 10_000;
 
 /// How the cores' rings are made and waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,8 +48,7 @@ fn power_of_two<T>(
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy + Into<u32>,
 {
-    let Some(text) = text else { return Ok(default) };
-    let value = number(option, text, range)?;
+    let value = given(option, text, range, default)?;
     if !value.into().is_power_of_two() {
         return Err(ConfigError::bad(option, format_args!("must be a power of two, not {value}")));
     }

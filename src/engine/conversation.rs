@@ -294,10 +294,12 @@ impl Conversation<'_> {
     fn forward(&mut self, owner: ShardId, op: Op, key: Key<'_>, value: Incoming<'_>, noreply: bool) {
         let mut letter = self.node.letter(owner, self.id);
         letter.slot = (!noreply).then(|| self.session.slots.reserve());
-        #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
-        let key_len = key.as_bytes().len() as u8;
-        letter.task = Task::One { op, key_len };
-        letter.data.extend_from_slice(key.as_bytes());
+        letter.task = Task::One { op, key_len: letter.put_key(key) };
+        self.forward_with(letter, value);
+    }
+
+    /// Sends a request on its way that is complete but for its value.
+    pub(super) fn forward_with(&mut self, mut letter: Box<Letter>, value: Incoming<'_>) {
         match value {
             Incoming::Slice(small) => letter.data.extend_from_slice(small),
             Incoming::Large(large) => letter.value = Some(large),
@@ -330,12 +332,7 @@ impl Conversation<'_> {
         let mut letter = self.node.letter(owner, self.id);
         letter.slot = Some(self.session.slots.reserve());
         letter.put_meta(request, key);
-        match value {
-            Incoming::Slice(small) => letter.data.extend_from_slice(small),
-            Incoming::Large(large) => letter.value = Some(large),
-        }
-        self.session.parked.push_back(letter);
-        self.post_parked();
+        self.forward_with(letter, value);
     }
 
     /// Replies once everything before has been carried out, requests without a reply included.

@@ -86,16 +86,8 @@ impl Conversation<'_> {
         }
         let mut letter = self.node.letter(owner, self.id);
         letter.slot = Some(self.session.slots.reserve());
-        #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
-        let key_len = key.as_bytes().len() as u8;
-        letter.task = Task::Packet { request, key_len };
-        letter.data.extend_from_slice(key.as_bytes());
-        match value {
-            Incoming::Slice(small) => letter.data.extend_from_slice(small),
-            Incoming::Large(large) => letter.value = Some(large),
-        }
-        self.session.parked.push_back(letter);
-        self.post_parked();
+        letter.task = Task::Packet { request, key_len: letter.put_key(key) };
+        self.forward_with(letter, value);
         false
     }
 

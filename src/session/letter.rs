@@ -154,13 +154,20 @@ impl Letter {
         })
     }
 
+    /// Begins the data with the key of a single request. Its length.
+    #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
+    pub fn put_key(&mut self, key: Key<'_>) -> u8 {
+        self.data.extend_from_slice(key.as_bytes());
+        key.as_bytes().len() as u8
+    }
+
     /// Writes a meta request with this key; a small value may be added to the data.
     pub fn put_meta(&mut self, request: &MetaRequest<'_>, key: Key<'_>) {
         let text = request.flags.text();
-        #[expect(clippy::cast_possible_truncation, reason = "keys and lines are that short (limits.rs)")]
-        let (key_len, flags_len) = (key.as_bytes().len() as u8, text.len() as u16);
+        let key_len = self.put_key(key);
+        #[expect(clippy::cast_possible_truncation, reason = "lines are that short (limits.rs)")]
+        let flags_len = text.len() as u16;
         self.task = Task::Meta { verb: request.verb, set: request.flags.set(), key_len, flags_len };
-        self.data.extend_from_slice(key.as_bytes());
         self.data.extend_from_slice(text);
     }
 
