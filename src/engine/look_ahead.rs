@@ -4,11 +4,14 @@
 //! Before a run of gets is executed, the shard is therefore told all their keys (`Shard::look_ahead`); the hashes are
 //! kept, for the look-ups themselves. This changes no reply: a key that was not foreseen is hashed when it comes.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::limits::LOOK_AHEAD_KEYS;
 use crate::protocol::Keys;
 use crate::protocol::binary::{Header, REQUEST_MAGIC};
+use crate::protocol::meta::request::{GET as META_GET, parse_plain_get};
+use crate::protocol::meta::{FlagSet, MetaFlags};
+use crate::protocol::tokens::{find_key_end, split_long_token};
 use crate::routing::Routing;
 use crate::store::{Shard, Sought};
 use crate::terms::{Key, KeyHash, ShardId};
@@ -21,18 +24,41 @@ struct Seen {
     /// Which of those that this core owns it is, if it is one.
     ours: Option<u8>,
     key_len: u8,
-    /// The length of the line, if that is a classic `get` of this key alone; else 0.
-    line_len: u16,
+    line: Line,
+}
+
+/// The line that a key was seen in.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    /// It has more to say than this key; or it is a packet.
+    Other,
+    /// A classic `get` of this key alone.
+    Get { len: u16 },
+    /// An `mg` with these flags.
+    MetaGet { len: u16, flags_len: u8, flags: FlagSet },
+}
+
+impl Line {
+    /// Bytes before the key, and of the line.
+    const fn start_and_len(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Other => None,
+            Self::Get { len } => Some((GET.len(), len as usize)),
+            Self::MetaGet { len, .. } => Some((META_GET.len(), len as usize)),
+        }
+    }
 }
 
 /// What stands before the key of a classic `get`.
 const GET: &[u8] = b"get ";
 
-/// A classic `get` of one key, understood before its turn came.
+/// A get of one key, understood before its turn came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForeseenGet<'a> {
     pub(super) key: Key<'a>,
     pub(super) sought: Sought,
+    /// Its flags, if it is an `mg`.
+    pub(super) meta: Option<MetaFlags<'a>>,
     /// Bytes of its line.
     pub(super) line_len: usize,
 }
@@ -52,7 +78,7 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        let nothing = Seen { address: 0, ours: None, key_len: 0, line_len: 0 };
+        let nothing = Seen { address: 0, ours: None, key_len: 0, line: Line::Other };
         Self {
             seen: [nothing; LOOK_AHEAD_KEYS],
             ours: [Sought::new(KeyHash(0)); LOOK_AHEAD_KEYS],
@@ -95,7 +121,7 @@ impl LookAhead {
             let key = body.get(key_start..key_start + usize::from(header.key_len))?;
             rest = body.get(usize::try_from(header.body_len).ok()?..)?;
             let key = Key::new(key).filter(|_| header.magic == REQUEST_MAGIC)?;
-            Some((key, 0))
+            Some((key, Line::Other))
         });
         self.over(packets, shard, routing, here);
     }
@@ -104,43 +130,34 @@ impl LookAhead {
     fn over_lines(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
         let mut rest = input;
         let lines = std::iter::from_fn(|| {
-            let is_meta = rest.starts_with(b"mg ");
-            let start = if is_meta { 3 } else { GET.len() };
-            let line = if is_meta { &rest[start..] } else { rest.strip_prefix(GET)? };
-            let key_end = memchr2(b' ', b'\n', line)?;
-            if line[key_end] == b'\n' {
-                rest = &line[key_end + 1..];
-                let key = &line[..key_end];
-                let key = Key::new(key.strip_suffix(b"\r").unwrap_or(key))?;
-                return Some((key, if is_meta { 0 } else { start + key_end + 1 }));
-            }
-            // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
-            if !is_meta {
-                return None;
-            }
-            let end = key_end + memchr(b'\n', &line[key_end..])?;
-            rest = &line[end + 1..];
-            Key::new(&line[..key_end]).map(|key| (key, 0))
+            let (line_len, seen) = if rest.starts_with(META_GET) { meta_get(rest)? } else { get(rest)? };
+            rest = &rest[line_len..];
+            Some(seen)
         });
         self.over(lines, shard, routing, here);
     }
 
-    /// Looks at the next of `keys`, each with the length of its line if that is a `get` of this key alone.
-    pub(super) fn over<'a>(
+    /// Looks at all keys of a line.
+    pub(super) fn over_keys(&mut self, keys: Keys<'_>, shard: &Shard, routing: Routing, here: ShardId) {
+        self.over(keys.map(|key| (key, Line::Other)), shard, routing, here);
+    }
+
+    /// Looks at the next of `keys`.
+    fn over<'a>(
         &mut self,
-        keys: impl Iterator<Item = (Key<'a>, usize)>,
+        keys: impl Iterator<Item = (Key<'a>, Line)>,
         shard: &Shard,
         routing: Routing,
         here: ShardId,
     ) {
         self.reset();
         let mut ours = 0;
-        for ((key, line_len), seen) in keys.zip(&mut self.seen) {
+        for ((key, line), seen) in keys.zip(&mut self.seen) {
             self.last = address(key);
             self.len += 1;
-            #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, its line little more")]
-            let (key_len, line_len) = (key.as_bytes().len() as u8, line_len as u16);
-            *seen = Seen { address: address(key), ours: None, key_len, line_len };
+            #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes")]
+            let key_len = key.as_bytes().len() as u8;
+            *seen = Seen { address: address(key), ours: None, key_len, line };
             if routing.owner(key) == here {
                 seen.ours = u8::try_from(ours).ok();
                 self.ours[ours] = shard.hash(key).into();
@@ -153,17 +170,25 @@ impl LookAhead {
         }
     }
 
-    /// The `get` that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
+    /// The get that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
     #[inline]
     pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
         let seen = self.seen[..self.len].get(self.next)?;
         let sought = self.ours[usize::from(seen.ours?)];
-        if seen.line_len == 0 || seen.address != rest.as_ptr().addr() + GET.len() {
+        let (start, line_len) = seen.line.start_and_len()?;
+        if seen.address != rest.as_ptr().addr() + start {
             return None;
         }
-        let key = Key::new(rest.get(GET.len()..GET.len() + usize::from(seen.key_len))?)?;
+        let key_end = start + usize::from(seen.key_len);
+        let key = Key::new(rest.get(start..key_end)?)?;
+        let meta = match seen.line {
+            Line::MetaGet { flags_len, flags, .. } => {
+                Some(MetaFlags::from_parts(rest.get(key_end..key_end + usize::from(flags_len))?, flags))
+            }
+            _ => None,
+        };
         self.next += 1;
-        Some(ForeseenGet { key, sought, line_len: usize::from(seen.line_len) })
+        Some(ForeseenGet { key, sought, meta, line_len })
     }
 
     /// Takes the first of `keys`, what is left of a line, if it was seen ahead; and by what it is looked up if this core owns
@@ -192,6 +217,39 @@ impl LookAhead {
     }
 }
 
+/// The line that `input` begins with if it is a classic `get` of a single key: its length, and the key.
+#[inline]
+fn get(input: &[u8]) -> Option<(usize, (Key<'_>, Line))> {
+    let rest = input.strip_prefix(GET)?;
+    let key_end = find_key_end(rest)?;
+    // The address of a key tells it only if it is the same key: a line of several is left to its own look-ahead.
+    let end = match rest[key_end..] {
+        [b'\r', b'\n', ..] => 2,
+        [b'\n', ..] => 1,
+        _ => return None,
+    };
+    let len = GET.len() + key_end + end;
+    #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, its line little more")]
+    let line = Line::Get { len: len as u16 };
+    Some((len, (Key::new(&rest[..key_end])?, line)))
+}
+
+/// The `mg` that `input` begins with: the length of its line, its key, and its flags if they are plain ones.
+#[inline]
+fn meta_get(input: &[u8]) -> Option<(usize, (Key<'_>, Line))> {
+    let rest = input.strip_prefix(META_GET)?;
+    let Some((request, len)) = parse_plain_get(rest) else {
+        let end = memchr(b'\n', rest)?;
+        let (token, _) = split_long_token(&rest[..end]);
+        return Some((META_GET.len() + end + 1, (Key::new(token)?, Line::Other)));
+    };
+    let (flags, len) = (request.flags, META_GET.len() + len);
+    // So short are a key and flags of which none comes twice.
+    #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, plain flags fewer than 100")]
+    let line = Line::MetaGet { len: len as u16, flags_len: flags.text().len() as u8, flags: flags.set() };
+    Some((len, (Key::new(request.token)?, line)))
+}
+
 fn address(key: Key<'_>) -> usize {
     key.as_bytes().as_ptr().addr()
 }
@@ -216,23 +274,39 @@ mod tests {
     }
 
     #[test]
-    fn a_get_of_one_key_is_understood_and_others_only_hashed() {
+    fn gets_of_one_key_are_understood_and_others_only_hashed() {
         let shard = shard();
         let hash = |key| shard.hash(Key::new(key).unwrap());
-        let input = b"get a\r\nget bb\nmg ccc v\r\nget d\r\nget e f\r\nget g\r\n";
+        let input = b"get a\r\nget bb\nmg ccc v t\r\nmg dd O1\r\nmg e\nget f g\r\nget h\r\n";
         let mut ahead = LookAhead::new();
         ahead.over_input(input, &shard, Routing::new(1), ShardId(0));
-        for (at, key, line_len) in [(0, &b"a"[..], 7), (7, b"bb", 7)] {
+        for (at, key, flags, line_len) in
+            [(0, &b"a"[..], None, 7), (7, b"bb", None, 7), (14, b"ccc", Some(&b" v t"[..]), 12)]
+        {
             let get = ahead.next_get(&input[at..]).unwrap();
             assert_eq!((get.key.as_bytes(), get.sought.hash(), get.line_len), (key, hash(key), line_len));
+            assert_eq!(get.meta.map(MetaFlags::text), flags);
         }
-        assert!(ahead.next_get(&input[14..]).is_none(), "a meta request has more to say");
-        assert!(ahead.next_get(&input[24..]).is_none(), "not this one's turn");
-        assert_eq!(ahead.seek(Key::new(&input[17..20]).unwrap(), &shard).hash(), hash(b"ccc"));
-        assert!(ahead.next_get(&input[24..]).is_some());
-        assert!(ahead.next_get(&input[31..]).is_none() && ahead.is_used_up(&input[31..]));
+        assert!(ahead.next_get(&input[26..]).is_none(), "an argument has more to say");
+        assert!(ahead.next_get(&input[36..]).is_none(), "not this one's turn");
+        assert_eq!(ahead.seek(Key::new(&input[29..31]).unwrap(), &shard).hash(), hash(b"dd"));
+        assert_eq!(ahead.next_get(&input[36..]).unwrap().line_len, 5);
+        assert!(ahead.next_get(&input[41..]).is_none() && ahead.is_used_up(&input[41..]));
         ahead.reset();
         assert!(ahead.next_get(input).is_none());
+    }
+
+    #[test]
+    fn a_line_that_has_not_ended_is_not_looked_at() {
+        let shard = shard();
+        for line in ["get key\r\n", "mg key v\r\n", "mg key O1\r\n"] {
+            for cut in 0..line.len() {
+                let input = [line, &line[..cut]].concat();
+                let mut ahead = LookAhead::new();
+                ahead.over_input(input.as_bytes(), &shard, Routing::new(1), ShardId(0));
+                assert_eq!(ahead.len, 1, "{input:?}");
+            }
+        }
     }
 
     #[test]

@@ -111,15 +111,21 @@ impl Node {
 
     /// Fetches the items of the next of `keys`, of which `key` is the first, and says by what that is looked up.
     pub(super) fn seek_after_look_ahead(&mut self, key: Key<'_>, keys: Keys<'_>) -> Sought {
-        self.ahead.over(keys.map(|key| (key, 0)), &self.shard, self.routing, self.id);
+        self.ahead.over_keys(keys, &self.shard, self.routing, self.id);
         self.ahead.seek(key, &self.shard)
     }
 
-    /// Runs a `get` of one key of this core that was seen ahead.
+    /// Runs a get of one key of this core, classic or meta, that was seen ahead.
     #[inline]
     pub(super) fn run_foreseen(&mut self, get: &ForeseenGet<'_>, out: &mut Output) {
-        let retrieval = Retrieval { with_cas: false, touch: None };
-        self.executor().retrieve_one(retrieval, get.key, get.sought, out);
+        let &ForeseenGet { key, sought, meta, .. } = get;
+        match meta {
+            None => self.executor().retrieve_one(Retrieval { with_cas: false, touch: None }, key, sought, out),
+            Some(flags) => {
+                let call = MetaCall { verb: Verb::Get, flags, key, hash: sought.hash() };
+                self.executor().meta_get(&call, sought, out);
+            }
+        }
     }
 
     /// Runs a request on this core's shard.

@@ -7,10 +7,10 @@ use super::observe::{Event, GetStatus};
 use super::{Executor, command_of};
 use crate::protocol::Output;
 use crate::protocol::meta::response::{self, Code};
-use crate::protocol::meta::{MetaFlags, Verb};
+use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::text::response::{CRLF, NON_NUMERIC, OUT_OF_MEMORY, TOO_LARGE};
 use crate::store::{
-    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, StoreOutcome,
+    ArithmeticOutcome, ArithmeticRequest, Change, Found, Incoming, Item, Marks, NewCas, Search, Sought, StoreOutcome,
     StoreRequest, Value,
 };
 use crate::terms::{Arithmetic, CasUnique, Deadline, Exptime, Flags, Key, KeyHash, Now, StoreMode};
@@ -43,8 +43,28 @@ struct Before {
 /// Before it was made by this request.
 const NEW: Before = Before { deadline: Deadline::NEVER, fetched: false, idle_s: 0, won: false, is_new: true };
 
+impl Before {
+    fn of(item: &Item<'_>, is_new: bool) -> Self {
+        Self {
+            // A new item has no time until a flag gives it one.
+            deadline: if is_new { Deadline::NEVER } else { item.deadline },
+            fetched: item.fetched,
+            idle_s: item.idle_s,
+            won: item.marks.won,
+            is_new,
+        }
+    }
+}
+
+/// What a watcher is told of a hit.
+fn hit_event<'a>(key: Key<'a>, item: &Item<'_>) -> Event<'a> {
+    Event::Get { key, status: GetStatus::Found, class: item.class, size: item.value.len() }
+}
+
 /// The flags that may change an item or its marks.
-const CHANGING: crate::protocol::meta::FlagSet = crate::protocol::meta::FlagSet::of(b"TNR");
+const CHANGING: FlagSet = FlagSet::of(b"TNR");
+/// The flags of `mg` that show something in its reply, the value apart.
+const SHOWING: FlagSet = FlagSet::of(b"tcfshlkO");
 
 impl Executor<'_> {
     /// Runs one meta request and writes its whole reply to `out`, which may be nothing for a quiet one. `value` is
@@ -52,7 +72,7 @@ impl Executor<'_> {
     #[inline]
     pub fn meta(&mut self, call: MetaCall<'_>, value: Incoming<'_>, out: &mut Output) {
         match call.verb {
-            Verb::Get => self.meta_get(&call, out),
+            Verb::Get => self.meta_get(&call, call.hash.into(), out),
             Verb::Set => self.meta_set(&call, value, out),
             Verb::Delete => self.meta_delete(&call, out),
             Verb::Arithmetic => self.meta_arithmetic(&call, out),
@@ -60,10 +80,11 @@ impl Executor<'_> {
         }
     }
 
+    /// Runs an `mg` whose key may have been looked at ahead.
     #[inline]
-    fn meta_get(&mut self, call: &MetaCall<'_>, out: &mut Output) {
+    pub fn meta_get(&mut self, call: &MetaCall<'_>, sought: Sought, out: &mut Output) {
         let is_touch = call.flags.has(b'T');
-        let search = self.shard.find(call.key, call.hash, self.now);
+        let search = self.shard.find_sought(call.key, sought, self.now);
         let is_hit = matches!(search, Search::Hit(_));
         self.count_get(is_touch, is_hit || call.flags.has(b'N'));
         match search {
@@ -132,16 +153,25 @@ impl Executor<'_> {
     /// Answers from an item that is there: decides whether this client wins, changes what the flags say, writes.
     #[inline]
     fn meta_hit(&mut self, call: &MetaCall<'_>, found: Found, is_new: bool, out: &mut Output) {
+        let Self { shard, now, observer, .. } = self;
+        // Most change nothing and win nothing: then one look at the item is enough.
+        if !is_new
+            && !call.flags.set().has_any_of(CHANGING)
+            && let Some(item) = shard.use_fresh(found, call.flags.has(b'u'), *now)
+        {
+            if let Some(observer) = observer {
+                observer.observe(&hit_event(call.key, &item), *now);
+            }
+            return write_hit(call, &item, Before::of(&item, false), false, *now, out);
+        }
+        self.meta_change(call, found, is_new, out);
+    }
+
+    /// The same for an item that may be changed by this.
+    fn meta_change(&mut self, call: &MetaCall<'_>, found: Found, is_new: bool, out: &mut Output) {
         let item = self.shard.item(found, self.now);
         let present = item.deadline;
-        let before = Before {
-            // A new item has no time until a flag gives it one.
-            deadline: if is_new { Deadline::NEVER } else { present },
-            fetched: item.fetched,
-            idle_s: item.idle_s,
-            won: item.marks.won,
-            is_new,
-        };
+        let before = Before::of(&item, is_new);
         let mut found = found;
         let mut wins = false;
         if item.marks.stale || call.flags.set().has_any_of(CHANGING) {
@@ -165,8 +195,7 @@ impl Executor<'_> {
         }
         let item = self.shard.item(found, self.now);
         if let Some(observer) = &mut self.observer {
-            let (key, status, class, size) = (call.key, GetStatus::Found, item.class, item.value.len());
-            observer.observe(&Event::Get { key, status, class, size }, self.now);
+            observer.observe(&hit_event(call.key, &item), self.now);
         }
         write_hit(call, &item, before, wins, self.now, out);
     }
@@ -412,21 +441,8 @@ fn write_hit(call: &MetaCall<'_>, item: &Item<'_>, before: Before, wins: bool, n
     out.write(|buffer| {
         let len = item.value.len();
         response::write_code(buffer, if shows_value { Code::Value(len) } else { Code::Done });
-        let mut deadline = before.deadline;
-        for flag in flags.iter() {
-            match flag.letter {
-                b't' => response::write_time_left(buffer, deadline, now),
-                b'T' => deadline = deadline_of(flags, b'T', now),
-                b'N' if before.is_new => deadline = deadline_of(flags, b'N', now),
-                b'c' => response::write_cas(buffer, item.cas),
-                b'f' => response::write_client_flags(buffer, item.flags),
-                b's' => response::write_flag_number(buffer, b's', len as u64),
-                b'h' => response::write_flag_number(buffer, b'h', u64::from(before.fetched)),
-                b'l' => response::write_flag_number(buffer, b'l', u64::from(before.idle_s)),
-                b'k' => response::write_key(buffer, call.key, item.marks.key_is_binary),
-                b'O' => response::write_echo(buffer, flag),
-                _ => {}
-            }
+        if flags.set().has_any_of(SHOWING) {
+            write_hit_flags(call, item, before, now, buffer);
         }
         for (mark, is_set) in [(b" Z", before.won), (b" X", item.marks.stale), (b" W", wins)] {
             if is_set {
@@ -442,6 +458,27 @@ fn write_hit(call: &MetaCall<'_>, item: &Item<'_>, before: Before, wins: bool, n
     if shows_value && let Value::Shared(value) = item.value {
         out.put_shared(value.clone());
         out.put(CRLF);
+    }
+}
+
+/// Writes what the flags of an `mg` ask for.
+fn write_hit_flags(call: &MetaCall<'_>, item: &Item<'_>, before: Before, now: Now, buffer: &mut Vec<u8>) {
+    let flags = call.flags;
+    let mut deadline = before.deadline;
+    for flag in flags.iter() {
+        match flag.letter {
+            b't' => response::write_time_left(buffer, deadline, now),
+            b'T' => deadline = deadline_of(flags, b'T', now),
+            b'N' if before.is_new => deadline = deadline_of(flags, b'N', now),
+            b'c' => response::write_cas(buffer, item.cas),
+            b'f' => response::write_client_flags(buffer, item.flags),
+            b's' => response::write_flag_number(buffer, b's', item.value.len() as u64),
+            b'h' => response::write_flag_number(buffer, b'h', u64::from(before.fetched)),
+            b'l' => response::write_flag_number(buffer, b'l', u64::from(before.idle_s)),
+            b'k' => response::write_key(buffer, call.key, item.marks.key_is_binary),
+            b'O' => response::write_echo(buffer, flag),
+            _ => {}
+        }
     }
 }
 

@@ -7,7 +7,7 @@ pub mod meta;
 mod output;
 mod request;
 pub mod text;
-mod tokens;
+pub(crate) mod tokens;
 pub mod udp;
 
 pub use error::ProtocolError;

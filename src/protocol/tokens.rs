@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 
+use crate::limits::KEY_LEN_MAX;
 use crate::terms::{Exptime, Flags};
 
 /// The tokens of a line: runs of anything but blanks. Its field is what is still unread.
@@ -30,6 +31,25 @@ pub(crate) fn trim_blanks(bytes: &[u8]) -> &[u8] {
 #[inline]
 pub(crate) fn split_long_token(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(memchr(b' ', bytes).unwrap_or(bytes.len()))
+}
+
+/// Where the first byte is that may end a key: a blank, or less than one. `None` if all that a key and its end can take
+/// is without one. Most keys end within the first words of 8 bytes, and then a call of `memchr` costs more.
+#[inline]
+pub(crate) fn find_key_end(bytes: &[u8]) -> Option<usize> {
+    const WORDS_MAX: usize = KEY_LEN_MAX / 8 + 1;
+    const ONES: u64 = u64::MAX / 0xff;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().take(WORDS_MAX).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest byte that is less than 0x21 gets its highest bit here; those above it may be wrong.
+        let ends = word.wrapping_sub(ONES * 0x21) & !word & (ONES << 7);
+        if ends != 0 {
+            return Some(index * 8 + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let end = rest.iter().position(|&byte| byte <= b' ')?;
+    (words.len() < WORDS_MAX).then_some(words.len() * 8 + end)
 }
 
 /// What stands before the first blank, and the rest from that blank on.

@@ -104,6 +104,13 @@ impl Shard {
         self.found(place, hash, now)
     }
 
+    /// The same for a key that may have been looked at ahead.
+    #[inline]
+    pub fn find_sought(&mut self, key: Key<'_>, sought: Sought, now: Now) -> Search {
+        let place = self.items.find_sought(key, sought);
+        self.found(place, sought.hash, now)
+    }
+
     #[inline(always)]
     fn found(&mut self, place: Option<Place>, hash: KeyHash, now: Now) -> Search {
         self.flushes.carry_out_due(self.births, now);
@@ -121,12 +128,28 @@ impl Shard {
     #[inline]
     pub fn item(&self, found: Found, now: Now) -> Item<'_> {
         let item = self.items.view(found.place);
-        self.shown(found.place, item, self.items.size(item), now)
+        self.shown(found.place, item, item.header(), self.items.size(item), now)
     }
 
+    /// Uses an item that is not stale, and gives it as it stood before. Its use does not count (as of
+    /// [`Shard::mark_used`]) if it is a `peek`. `None` is a stale one, and nothing has been done: what is to be done with
+    /// it depends on who asks.
     #[inline(always)]
-    fn shown<'a>(&'a self, place: Place, item: ItemView<'a>, size: usize, now: Now) -> Item<'a> {
-        let header = item.header();
+    pub fn use_fresh(&mut self, found: Found, is_peek: bool, now: Now) -> Option<Item<'_>> {
+        let item = self.items.view(found.place);
+        let (header, size) = (item.header(), self.items.size(item));
+        if header.marks().stale {
+            return None;
+        }
+        if !is_peek {
+            self.mark(found.place, header, size, now);
+        }
+        Some(self.shown(found.place, self.items.view(found.place), header, size, now))
+    }
+
+    /// An item of this size that has, or had, this header.
+    #[inline(always)]
+    fn shown<'a>(&'a self, place: Place, item: ItemView<'a>, header: Header, size: usize, now: Now) -> Item<'a> {
         Item {
             value: self.value(item),
             flags: item.flags(),
@@ -172,7 +195,8 @@ impl Shard {
                 let item = self.items.view(place);
                 let (header, size) = (item.header(), self.items.size(item));
                 self.mark(place, header, size, now);
-                Lookup::Hit(self.shown(place, self.items.view(place), size, now))
+                let item = self.items.view(place);
+                Lookup::Hit(self.shown(place, item, item.header(), size, now))
             }
             absent => absent.into(),
         }

@@ -3,7 +3,7 @@
 use super::{decode_key, write_encoded};
 use crate::limits::{KEY_LEN_MAX, META_OPAQUE_LEN_MAX, META_TOKENS_MAX, VALUE_LEN_ANNOUNCED_MAX};
 use crate::protocol::tokens::{
-    Tokens, parse_exptime_32, parse_flags, parse_u64, split_long_token, split_token, trim_blanks,
+    Tokens, find_key_end, parse_exptime_32, parse_flags, parse_u64, split_long_token, split_token, trim_blanks,
 };
 use crate::protocol::{Parsed, ProtocolError, Request};
 use crate::terms::{Arithmetic, CasUnique, Exptime, Flags, Key, StoreMode};
@@ -181,6 +181,36 @@ impl<'a> MetaRequest<'a> {
     {
         if self.flags.has(b'b') { decode_key(self.token, buffer) } else { Key::new(self.token) }
     }
+}
+
+/// What a `get` in the meta dialect begins with.
+pub(crate) const GET: &[u8] = b"mg ";
+
+/// Understands the `mg` that most are, given what follows [`GET`]: a key, one blank before each flag, flags without
+/// arguments, and the line's end. Gives its length, too, the end included. `None` leaves it to [`parse`], which knows all
+/// of them and what is wrong with one.
+#[inline(always)]
+pub(crate) fn parse_plain_get(input: &[u8]) -> Option<(MetaRequest<'_>, usize)> {
+    const PLAIN: FlagSet = FlagSet(FlagSet::KNOWN.0 & !FlagSet::WITH_ARGUMENT.0);
+    let key_end = find_key_end(input)?;
+    let token = &input[..key_end];
+    Key::new(token)?;
+    let mut set = FlagSet::default();
+    let mut rest = &input[key_end..];
+    let end = loop {
+        match *rest {
+            [b' ', letter, ..] if letter.is_ascii_alphabetic() && PLAIN.has(letter) && !set.has(letter) => {
+                set.0 |= bit(letter);
+                rest = &rest[2..];
+            }
+            [b'\r', b'\n', ..] => break 2,
+            [b'\n', ..] => break 1,
+            _ => return None,
+        }
+    };
+    let text = &input[key_end..input.len() - rest.len()];
+    let request = MetaRequest { verb: Verb::Get, token, flags: MetaFlags { text, set } };
+    Some((request, key_end + text.len() + end))
 }
 
 /// Understands what follows `m` and `letter`; `None` if that is no command.
@@ -411,6 +441,32 @@ mod tests {
             Parsed::Refused { error, noreply: false } | Parsed::Skip { error, noreply: false, .. } => error,
             other => panic!("{line}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_plain_get_is_understood_as_any_other() {
+        let keys = ["k", "a\tb", "", "longer:than:a:word", &"k".repeat(250), &"k".repeat(251)];
+        let flags = ["", " v", " v t f k", " v v", " b", " O1", "  v", " v ", " V", " z", " 1", " v\r t", " vt", " M"];
+        let (mut plain, mut other) = (0, 0);
+        for key in keys {
+            for flags in flags {
+                for end in ["\n", "\r\n"] {
+                    let line = format!("{key}{flags}{end}mg next v\r\n");
+                    let Some((request, len)) = parse_plain_get(line.as_bytes()) else {
+                        other += 1;
+                        continue;
+                    };
+                    plain += 1;
+                    assert_eq!(len, line.find('\n').unwrap() + 1);
+                    let text = format!("{key}{flags}");
+                    let expected = parse(b'g', text.as_bytes());
+                    let is_same = matches!(expected, Some(Parsed::Request(Request::Meta(other))) if other == request);
+                    assert!(is_same, "{line:?}");
+                }
+            }
+        }
+        assert_eq!((plain, other), (3 * 3 * 2, keys.len() * flags.len() * 2 - 3 * 3 * 2));
+        assert!(parse_plain_get(b"key v").is_none() && parse_plain_get(b"key v\r").is_none());
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub fn parse(raw: &[u8]) -> Parsed<'_> {
     if raw.len() < LINE_LEN_MIN {
         return refused(ProtocolError::BadLine, false);
     }
+    if let [b'm', b'g', b' ', rest @ ..] = raw
+        && let Some((request, _)) = meta::request::parse_plain_get(rest)
+    {
+        return Parsed::Request(Request::Meta(request));
+    }
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let (command, rest) = split_token(line);
