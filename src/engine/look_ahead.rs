@@ -240,7 +240,8 @@ fn meta_get(input: &[u8]) -> Option<(usize, (Key<'_>, Line))> {
     let rest = input.strip_prefix(META_GET)?;
     let Some((request, len)) = parse_plain_get(rest) else {
         let end = memchr(b'\n', rest)?;
-        let (token, _) = split_long_token(&rest[..end]);
+        let text = &rest[..end];
+        let (token, _) = split_long_token(text.strip_suffix(b"\r").unwrap_or(text));
         return Some((META_GET.len() + end + 1, (Key::new(token)?, Line::Other)));
     };
     let (flags, len) = (request.flags, META_GET.len() + len);
@@ -294,6 +295,29 @@ mod tests {
         assert!(ahead.next_get(&input[41..]).is_none() && ahead.is_used_up(&input[41..]));
         ahead.reset();
         assert!(ahead.next_get(input).is_none());
+    }
+
+    #[test]
+    fn a_key_is_the_same_however_its_line_is_understood() {
+        let shard = shard();
+        for key in ["k", "\x01\t\x7f", "a\rb", "\x0b", "\u{fc}ber"] {
+            for line in ["mg KEY\r\n", "mg KEY\n", "mg KEY v\r\n", "mg KEY O1\r\n", "mg KEY t v\n"] {
+                let line = line.replace("KEY", key);
+                let input = line.repeat(2);
+                let mut ahead = LookAhead::new();
+                ahead.over_input(input.as_bytes(), &shard, Routing::new(1), ShardId(0));
+                for at in [0, line.len()] {
+                    let input = &input.as_bytes()[at..];
+                    let key = Key::new(&input[3..3 + key.len()]).unwrap();
+                    let hash = match ahead.next_get(input) {
+                        Some(get) => get.sought.hash(),
+                        None => ahead.seek(key, &shard).hash(),
+                    };
+                    assert_eq!(hash, shard.hash(key), "{line:?}");
+                }
+                assert_eq!(ahead.next, 2, "{line:?}");
+            }
+        }
     }
 
     #[test]
