@@ -10,7 +10,7 @@ use super::item::{Header, ItemView, LARGE_REFERENCE_LEN, Plan, Traits};
 use super::large::LargeValues;
 use super::policy::Queue;
 use super::segment::{LIFE_CLASSES_MAX, Role, SEGMENT_LENS, SegmentId, Segments, segment_len};
-use crate::memory::{Arena, Budget, LargeMemory, LargeValue};
+use crate::memory::{Arena, Budget, LargeMemory, LargeValue, TableMemory};
 use crate::terms::{Deadline, Key, KeyHash, Now};
 
 /// What a segment costs beside its memory: its entry in the table, and in the list of those with items that die.
@@ -86,11 +86,12 @@ impl Items {
         let unit_shift = 1.max(wanted.next_power_of_two().ilog2().saturating_sub(PLACE_BITS));
         let arena = Arena::reserve(wanted, least, huge_pages)?;
         let large_memory = LargeMemory::reserve(Arc::clone(&budget), wanted * LARGE_ADDRESS_SPACE_FACTOR, least * 2)?;
+        let table_memory = TableMemory::reserve(wanted, least, huge_pages)?;
         let life_classes = (share / segment_len * OPEN_SHARE_MAX / 100 / 2).clamp(2, LIFE_CLASSES_MAX);
         let mut items = Self {
             segments: Segments::new(arena.len() / segment_len),
             arena,
-            index: Index::new(share),
+            index: Index::new(share, table_memory),
             large: LargeValues::default(),
             large_memory,
             classes: Classes::new(),
