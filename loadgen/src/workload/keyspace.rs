@@ -118,6 +118,11 @@ impl Keyspace {
         })
     }
 
+    /// No value is made longer than this, unless by a trace.
+    pub(crate) fn value_len_max(&self) -> usize {
+        usize::try_from(self.sizes.bounds().1).unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn push_value(&self, key: u64, version: u32, len: usize, out: &mut Vec<u8>) {
         let end = out.len() + len;
         if len >= VERSIONED_LEN_MIN {
