@@ -165,7 +165,8 @@ enum Stop {
 
 fn measure(matrix: &Matrix, comparison: &mut Comparison, interrupted: &AtomicBool) -> Result<(), Stop> {
     for (number, row) in matrix.rows.iter().enumerate() {
-        comparison.rows.push(RowOutcome { name: row.name.clone(), load: row.load.join(" "), rounds: Vec::new() });
+        let (name, load, load_beside_server) = (row.name.clone(), row.load.join(" "), row.load_beside_server);
+        comparison.rows.push(RowOutcome { name, load, load_beside_server, rounds: Vec::new() });
         for round in 0..matrix.rounds {
             let mut runs = Vec::new();
             for index in 0..matrix.servers.len() {
@@ -218,7 +219,8 @@ fn run_once(matrix: &Matrix, row: &Row, index: usize, interrupted: &AtomicBool) 
 
 /// The command line of one run, by this program itself.
 fn run_words(matrix: &Matrix, row: &Row, spec: &ServerSpec, pid: u32, address: &str) -> Vec<String> {
-    let cpus: Vec<_> = matrix.client_cpus.iter().map(ToString::to_string).collect();
+    let beside = matrix.server_cpus.iter().filter(|cpu| row.load_beside_server && !matrix.client_cpus.contains(cpu));
+    let cpus: Vec<_> = matrix.client_cpus.iter().chain(beside).map(ToString::to_string).collect();
     let (pid, cpus) = (pid.to_string(), cpus.join(","));
     let ours = ["--server", address, "--server-pid", &pid, "--cpus", &cpus, "--json", "--progress", "0"];
     let program = std::env::current_exe().map_or_else(|_| "loadgen".into(), |path| path.display().to_string());

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::scenario::Matrix;
-use crate::report::model::Report;
+use crate::report::model::{Report, Server};
 
 /// Raised when a field changes its meaning or goes.
 const FORMAT: u32 = 1;
-/// A server that used less of its CPUs than this was waiting for the load.
+/// A server that neither ran nor waited for its CPUs so much of the time was waiting for the load; one that ran less was
+/// not alone on them.
 const BUSY_MIN: f64 = 0.95;
 
 /// The whole comparison; what `--json` writes.
@@ -45,6 +46,8 @@ pub(crate) struct RowOutcome {
     pub(crate) name: String,
     /// The options of its runs.
     pub(crate) load: String,
+    /// A thread of the load ran on each of the servers' CPUs as well.
+    pub(crate) load_beside_server: bool,
     /// Complete rounds; in each, one run per server in the order of the servers.
     pub(crate) rounds: Vec<Vec<Run>>,
 }
@@ -201,11 +204,11 @@ impl Comparison {
         self.format == other.format && servers(self) == servers(other) && cpus(self) == cpus(other)
     }
 
-    /// Puts the rounds of an earlier comparison before these. A row is the same if its name and its load are.
+    /// Puts the rounds of an earlier comparison before these. Rows of one name may differ in their loads.
     pub(super) fn put_before(&mut self, earlier: Comparison) {
         let later = std::mem::replace(&mut self.rows, earlier.rows);
         for row in later {
-            match self.rows.iter_mut().find(|one| one.name == row.name && one.load == row.load) {
+            match self.rows.iter_mut().find(|one| one.is_like(&row)) {
                 Some(same) => same.rounds.extend(row.rounds),
                 None => self.rows.push(row),
             }
@@ -244,16 +247,7 @@ impl Comparison {
         let mut notes = Vec::new();
         for (number, server) in self.servers.iter().enumerate() {
             let runs: Vec<&Run> = row.rounds.iter().filter_map(|round| round.get(number)).collect();
-            #[expect(clippy::cast_precision_loss, reason = "a number of CPUs")]
-            let cpus = self.server_cpus.len().max(1) as f64;
-            let used = runs.iter().filter_map(|run| run.report.server.as_ref()).map(|server| server.cpus_used / cpus);
-            if let Some(used) = median(used.collect()).filter(|used| *used < BUSY_MIN) {
-                notes.push(format!(
-                    "{} used {:.0} % of its CPU: idle, or kept from it by others",
-                    server.name,
-                    used * 100.0
-                ));
-            }
+            notes.extend(self.busyness(&server.name, &runs));
             let limited = runs.iter().filter(|run| run.report.client.limited).count();
             if limited > 0 {
                 notes.push(format!("client-limited on {} in {limited} of {} rounds", server.name, runs.len()));
@@ -272,6 +266,27 @@ impl Comparison {
         notes
     }
 
+    /// Whether a server did not have all of its CPUs, and why: it had nothing to do, or others were on them.
+    fn busyness(&self, name: &str, runs: &[&Run]) -> Option<String> {
+        #[expect(clippy::cast_precision_loss, reason = "a number of CPUs")]
+        let cpus = self.server_cpus.len().max(1) as f64;
+        let servers = || runs.iter().filter_map(|run| run.report.server.as_ref());
+        let used = median(servers().map(|server| server.cpus_used / cpus).collect())?;
+        // Several threads can wait for one CPU at a time.
+        let busy = |server: &Server| ((server.cpus_used + server.cpus_waited_for) / cpus).min(1.0);
+        let busy = median(servers().map(busy).collect())?;
+        let (used_percent, waited_percent) = (used * 100.0, (busy - used) * 100.0);
+        if busy < BUSY_MIN {
+            let waited =
+                if waited_percent < 1.0 { String::new() } else { format!(" and waited for it {waited_percent:.0} %") };
+            Some(format!("{name} used {used_percent:.0} % of its CPU{waited}: idle the rest"))
+        } else if used < BUSY_MIN {
+            Some(format!("{name} had {used_percent:.0} % of its CPU and waited for it the rest: shared with others"))
+        } else {
+            None
+        }
+    }
+
     /// With [`summary`](Self::summary), for those who read the JSON.
     pub(super) fn with_summary(&self) -> Comparison {
         let mut whole = self.clone();
@@ -284,6 +299,13 @@ impl Comparison {
             }
         }
         whole
+    }
+}
+
+impl RowOutcome {
+    /// Whether the rounds of both can stand in one line.
+    fn is_like(&self, other: &RowOutcome) -> bool {
+        (&self.name, &self.load, self.load_beside_server) == (&other.name, &other.load, other.load_beside_server)
     }
 }
 
@@ -320,7 +342,7 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
 /// Figures without a server, for the tests of tables and pages.
 #[cfg(test)]
 pub(crate) fn example() -> Comparison {
-    use crate::report::model::{Client, Interval, Latency, Server};
+    use crate::report::model::{Client, Interval, Latency};
     let run = |factor: f64, round: u32| {
         let noise = 1.0 + f64::from(round % 3) * 0.05;
         let curve =
@@ -361,6 +383,7 @@ pub(crate) fn example() -> Comparison {
     let row = |name: &str, factor: f64| RowOutcome {
         name: name.to_string(),
         load: "--pipeline 1".to_string(),
+        load_beside_server: false,
         rounds: (0..3).map(|round| vec![run(1.0, round), run(factor, round + 1)]).collect(),
     };
     let server = |name: &str| ServerInfo {
@@ -430,11 +453,25 @@ mod tests {
         let notes = comparison.notes(&comparison.rows[1]);
         assert_eq!(notes[0], "client-limited on ours in 1 of 3 rounds");
         assert!(notes[1].contains("2 bad replies") && notes[1].contains("got b"), "{notes:?}");
-        assert_eq!(notes[2], "theirs used 40 % of its CPU: idle, or kept from it by others");
+        assert_eq!(notes[2], "theirs used 40 % of its CPU: idle the rest");
         assert!(!comparison.is_flawless());
         // With two CPUs for the servers, one busy is half.
         comparison.server_cpus = vec![0, 1];
         assert!(comparison.notes(&comparison.rows[0])[0].contains("50 %"));
+    }
+
+    #[test]
+    fn a_server_that_waits_for_its_cpu_is_not_idle() {
+        let mut comparison = example();
+        let mut note = |used: f64, waited: f64| {
+            for server in comparison.rows[0].rounds.iter_mut().filter_map(|round| round[0].report.server.as_mut()) {
+                (server.cpus_used, server.cpus_waited_for) = (used, waited);
+            }
+            comparison.notes(&comparison.rows[0]).join("; ")
+        };
+        assert_eq!(note(0.5, 0.49), "ours had 50 % of its CPU and waited for it the rest: shared with others");
+        assert_eq!(note(0.5, 0.3), "ours used 50 % of its CPU and waited for it 30 %: idle the rest");
+        assert_eq!(note(0.96, 0.3), "");
     }
 
     #[test]

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_dropped_or_stopped_child_is_gone() {
-        let child = shell("sleep 1000");
+        let child = shell("exec sleep 1000");
         let pid = child.pid();
         assert!(is_there(pid));
         drop(child);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_interrupt_ends_the_wait() {
-        let mut child = shell("sleep 1000");
+        let mut child = shell("exec sleep 1000");
         assert!(child.wait(&AtomicBool::new(true)).is_none());
         child.stop();
         assert_eq!(describe(child.status().unwrap()), "killed by SIGTERM");

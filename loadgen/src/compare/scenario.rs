@@ -42,6 +42,9 @@ struct ScenarioRow {
     name: String,
     /// Options of this row's runs.
     load: String,
+    /// Whether the load has a thread on each of the servers' CPUs as well.
+    #[serde(default)]
+    load_beside_server: bool,
 }
 
 /// All that will be done.
@@ -72,6 +75,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// Options of its runs.
     pub(super) load: Vec<String>,
+    /// With a thread on each of the servers' CPUs as well.
+    pub(super) load_beside_server: bool,
 }
 
 impl Matrix {
@@ -147,7 +152,7 @@ fn rows(scenario: &Scenario, options: &CompareOptions) -> Result<Vec<Row>, Strin
     if scenario.rows.is_empty() {
         let load: Vec<String> = common.into_iter().chain(options.load.iter().cloned()).collect();
         let name = if options.load.is_empty() { "the default load".to_string() } else { options.load.join(" ") };
-        return Ok(vec![Row { name, load }]);
+        return Ok(vec![Row { name, load, load_beside_server: false }]);
     }
     let mut rows = Vec::new();
     for row in &scenario.rows {
@@ -155,7 +160,8 @@ fn rows(scenario: &Scenario, options: &CompareOptions) -> Result<Vec<Row>, Strin
         if is_wanted {
             let own = load_words(&row.load)?;
             let load = common.iter().cloned().chain(own).chain(options.load.iter().cloned()).collect();
-            rows.push(Row { name: row.name.clone(), load });
+            let load_beside_server = row.load_beside_server;
+            rows.push(Row { name: row.name.clone(), load, load_beside_server });
         }
     }
     if rows.is_empty() {
@@ -209,6 +215,7 @@ mod tests {
         [[row]]
         name = 'depth 16'
         load = '--pipeline 16'
+        load_beside_server = true
     ";
 
     #[test]
@@ -220,6 +227,7 @@ mod tests {
         let part = ["--scenario", &path, "--only", "16", "--rounds", "9", "--", "--keys", "5"];
         let part = matrix(&part).unwrap();
         assert_eq!(part.rounds, 9);
+        assert!(part.rows[0].load_beside_server && !whole.rows[0].load_beside_server);
         assert_eq!(part.rows[0].load, ["--duration", "1s", "--pipeline", "16", "--keys", "5"]);
         assert!(matrix(&["--scenario", &path, "--only", "17"]).unwrap_err().contains("`depth 16`"));
         let others = matrix(&["--scenario", &path, "--a", "p", "--b", "q"]).unwrap();

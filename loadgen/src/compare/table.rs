@@ -21,7 +21,8 @@ pub(super) fn markdown(comparison: &Comparison) -> String {
     }
     let _ = writeln!(text, "Loads:\n");
     for row in &comparison.rows {
-        let _ = writeln!(text, "* {}: `{}`", row.name, row.load);
+        let beside = if row.load_beside_server { ", a thread of it on each of the servers' CPUs" } else { "" };
+        let _ = writeln!(text, "* {}: `{}`{beside}", row.name, row.load);
     }
     text
 }
@@ -86,16 +87,14 @@ fn cells(ratio: &Ratio) -> String {
 }
 
 /// The notes' gist; their words stand below the tables.
-fn marks(comparison: &Comparison, row: &RowOutcome) -> &'static str {
+fn marks(comparison: &Comparison, row: &RowOutcome) -> String {
     let notes = comparison.notes(row);
-    let has = |word: &str| notes.iter().any(|note| note.contains(word));
-    match (has("idle"), has("client-limited"), has("bad replies")) {
-        (_, _, true) => "bad replies",
-        (true, true, _) => "idle, client-limited",
-        (true, false, _) => "idle",
-        (false, true, _) => "client-limited",
-        (false, false, false) => "",
+    let has = |word: &&str| notes.iter().any(|note| note.contains(*word));
+    if has(&"bad replies") {
+        return "bad replies".to_string();
     }
+    let marks: Vec<_> = ["idle", "shared", "client-limited"].into_iter().filter(has).collect();
+    marks.join(", ")
 }
 
 fn capitalized(text: &str) -> String {

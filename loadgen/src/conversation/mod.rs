@@ -1,6 +1,7 @@
 //! One conversation: which replies are due, and whether they came, byte by byte. Pure: bytes in, verdicts out.
 
 mod body;
+mod expected;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use crate::workload::Operation;
 use crate::workload::keyspace::{Family, Keyspace};
 use crate::workload::source::Request;
 use body::{Body, Check};
+use expected::{Asked, Expected};
 
 /// What all conversations of a run have in common.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,7 @@ pub(crate) struct Conversation {
     /// The begin of a reply's head whose rest has not come yet.
     carry: Vec<u8>,
     body: Option<Body>,
+    expected: Expected,
     /// A key as it should be.
     name: Vec<u8>,
     /// What was not found, if anybody wants to know.
@@ -113,6 +116,7 @@ impl Conversation {
             next_opaque: 0,
             carry: Vec::new(),
             body: None,
+            expected: Expected::default(),
             name: Vec::new(),
             missed: Vec::new(),
         }
@@ -199,6 +203,7 @@ impl Conversation {
                     self.complete(outcome, on_reply);
                 }
             }
+            bytes = &bytes[self.take_expected(bytes, keyspace, on_reply)..];
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -217,6 +222,35 @@ impl Conversation {
                 Reading::Nonsense(len) => return Err(self.wrong(&bytes[..len], keyspace)),
             }
         }
+    }
+
+    /// Takes the replies at the begin of `bytes` that are just what was expected; tells how many bytes they are.
+    fn take_expected(&mut self, bytes: &[u8], keyspace: &Keyspace, on_reply: &mut impl FnMut(Reply)) -> usize {
+        let mut taken = 0;
+        // Nothing has come of the reply to the first of them.
+        while self.hits == 0
+            && let Some(pending) = self.due.front().filter(|pending| pending.request.operation == Operation::Get)
+            && !self.manner.dialect.has_opaque()
+        {
+            let key = pending.request.key;
+            let rest = &bytes[taken..];
+            let len = if self.manner.verify {
+                let name = if let Some(name) = keyspace.encoded_name(Family::Item, key) {
+                    name
+                } else {
+                    self.name.clear();
+                    keyspace.push_key(Family::Item, key, &mut self.name);
+                    &self.name
+                };
+                self.expected.len_of_reply(rest, Some(&Asked { key, name }), keyspace)
+            } else {
+                self.expected.len_of_reply(rest, None, keyspace)
+            };
+            let Some(len) = len else { break };
+            taken += len;
+            self.complete(Outcome::Hit, on_reply);
+        }
+        taken
     }
 
     /// A whole head: the request it answers, and what that means for it.
@@ -258,6 +292,9 @@ impl Conversation {
                     return Err(self.wrong(raw, keyspace));
                 }
                 self.unique = head.unique;
+                if operation == Operation::Get && is_text {
+                    self.expected.learn(head, raw);
+                }
                 self.begin_body(head, Family::Item, key, outcome, keyspace)?;
                 self.hits += u32::from(is_text);
             }
@@ -380,10 +417,13 @@ impl Conversation {
         }
     }
 
+    #[inline]
     fn complete(&mut self, outcome: Outcome, on_reply: &mut impl FnMut(Reply)) {
         let Some(pending) = self.due.pop_front() else { return };
         // A multi-get that was refused as a whole.
-        self.keys.drain(..pending.keys_left);
+        if pending.keys_left > 0 {
+            self.keys.drain(..pending.keys_left);
+        }
         let (hits, misses) = match outcome {
             Outcome::Hit => (1, 0),
             Outcome::Miss => (0, 1),

@@ -6,6 +6,12 @@ use crate::workload::keyspace::{APPENDED, Family, Keyspace};
 use crate::workload::source::Request;
 
 pub(super) fn write(request: &Request, keys: &[u64], keyspace: &Keyspace, out: &mut Vec<u8>) -> u32 {
+    if request.operation == Operation::Get
+        && let Some(line) = keyspace.encoded_get(request.family, request.key)
+    {
+        out.extend_from_slice(line);
+        return 1;
+    }
     let verb: &[u8] = match request.operation {
         Operation::Get | Operation::MultiGet => b"get",
         Operation::Gets => b"gets",

@@ -46,6 +46,7 @@ pub(crate) struct Phase {
 pub(crate) struct ServerUsage {
     pub(crate) pid: u32,
     pub(crate) cpu: Duration,
+    pub(crate) waited: Duration,
     pub(crate) elapsed: Duration,
     pub(crate) rss_bytes_begin: u64,
     pub(crate) rss_bytes_end: u64,
@@ -136,6 +137,7 @@ fn server_of(usage: ServerUsage, requests: u64) -> Server {
         cpu_seconds,
         cpu_us_per_request: ratio(cpu_seconds * 1e6, requests),
         cpus_used: cpu_seconds / usage.elapsed.as_secs_f64().max(1e-9),
+        cpus_waited_for: usage.waited.as_secs_f64() / usage.elapsed.as_secs_f64().max(1e-9),
         rss_bytes_begin: usage.rss_bytes_begin,
         rss_bytes_end: usage.rss_bytes_end,
     }

@@ -207,6 +207,9 @@ pub(crate) struct Server {
     pub(crate) cpu_us_per_request: f64,
     /// CPU time over time: 1 is one CPU fully used.
     pub(crate) cpus_used: f64,
+    /// Time that threads which wanted to run stood in a queue for a CPU, over time. With `cpus_used`: how busy the server
+    /// was, whoever else was on its CPUs. 0 where the kernel does not tell.
+    pub(crate) cpus_waited_for: f64,
     /// Resident memory when measuring began and when it ended.
     pub(crate) rss_bytes_begin: u64,
     pub(crate) rss_bytes_end: u64,

@@ -286,6 +286,8 @@ impl Probe {
         Some(ServerUsage {
             pid: self.pid?,
             cpu: end.cpu.checked_sub(begin.cpu)?,
+            // Less than before if a thread that had waited has ended.
+            waited: end.waited.saturating_sub(begin.waited),
             elapsed: ended - begun,
             rss_bytes_begin: begin.rss_bytes,
             rss_bytes_end: end.rss_bytes,

@@ -10,6 +10,8 @@ use nix::unistd::{SysconfVar, sysconf};
 pub(super) struct Usage {
     /// User and system time of all its threads.
     pub(super) cpu: Duration,
+    /// How long its threads that wanted to run stood in a queue for a CPU.
+    pub(super) waited: Duration,
     /// Resident memory.
     pub(super) rss_bytes: u64,
 }
@@ -21,7 +23,7 @@ impl Usage {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u32::try_from(ticks).ok());
         let cpu = ticks.and_then(|ticks| cpu(&stat, ticks)).ok_or(format!("{stat_path} is not what was expected"))?;
-        Ok(Usage { cpu, rss_bytes: rss_bytes(&status).unwrap_or(0) })
+        Ok(Usage { cpu, waited: waited(pid), rss_bytes: rss_bytes(&status).unwrap_or(0) })
     }
 }
 
@@ -31,6 +33,18 @@ fn cpu(stat: &str, ticks_per_second: u32) -> Option<Duration> {
     let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     let [user, system] = ticks.as_slice() else { return None };
     Some(Duration::from_secs(user + system) / ticks_per_second)
+}
+
+/// Nothing where the kernel does not count it.
+fn waited(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    Duration::from_nanos(texts.filter_map(|text| queued(&text)).sum())
+}
+
+/// The second field, in nanoseconds; the first is the time that it ran.
+fn queued(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn rss_bytes(status: &str) -> Option<u64> {
@@ -49,6 +63,7 @@ mod tests {
         assert_eq!(cpu(stat, 100), Some(Duration::from_secs(2)));
         assert_eq!(cpu("42 (x) S 1", 100), None);
         assert_eq!(rss_bytes("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2048 * 1024));
+        assert_eq!((queued("1053014 77 1\n"), queued("")), (Some(77), None));
         let ours = Usage::of(std::process::id()).unwrap();
         assert!(ours.rss_bytes > 0);
         assert!(Usage::of(u32::MAX).is_err());

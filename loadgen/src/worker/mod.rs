@@ -23,10 +23,11 @@ use crate::conversation::{Reply, Violation};
 use crate::tally::Tally;
 use crate::workload::access::Access;
 use crate::workload::arrivals::Arrivals;
+use crate::workload::keyspace::Keyspace;
 use crate::workload::random::Random;
 use crate::workload::source::{Drawn, Share, Source, Then};
 use lane::Lane;
-use plan::{Interval, Message, Pace, RunPlan, Shared, nanos};
+use plan::{Interval, Message, Pace, Plan, RunPlan, Shared, nanos};
 use schedule::Schedule;
 
 /// Nothing is waited for longer than this at a time, so that a request to stop is seen.
@@ -41,6 +42,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const LINGER: u64 = 20_000_000;
 /// No batch grows beyond this by one more request.
 const BATCH_LEN_MAX: usize = 64 << 10;
+/// Receive buffers of a worker, at least.
+const BUFFERS_MIN: u16 = 64;
+/// About what a reply has beside its value.
+const HEAD_LEN: usize = 64;
 
 /// What decides when the next request may go out.
 enum Timing {
@@ -92,7 +97,7 @@ impl<'a> Worker<'a> {
     /// Call it on the thread that will run it.
     pub(crate) fn new(shared: &'a Shared, sockets: Vec<OwnedFd>, share: Share) -> io::Result<Worker<'a>> {
         let plan = &shared.plan;
-        let mut ring = Ring::new(&ringcached_ring::Options::default())?;
+        let mut ring = Ring::new(&ring_options(plan, &shared.keyspace, sockets.len()))?;
         let mut lanes = Vec::with_capacity(sockets.len());
         for socket in sockets {
             let id = ring.add(socket)?;
@@ -431,6 +436,18 @@ impl<'a> Worker<'a> {
             self.ready.push_back(index);
         }
     }
+}
+
+/// The kernel fills receive buffers in turn, all of them, so that as few as will do stay in the core's own cache: enough
+/// for what can be on its way to all connections at once.
+fn ring_options(plan: &Plan, keyspace: &Keyspace, connections: usize) -> ringcached_ring::Options {
+    let options = ringcached_ring::Options::default();
+    let (depth, keys) = plan.run.as_ref().map_or((1, 1), |run| (run.depth, run.multiget.max(1)));
+    let reply_len_max = keyspace.value_len_max().saturating_add(HEAD_LEN).saturating_mul(keys);
+    let pieces = reply_len_max.saturating_mul(depth).div_ceil(options.buffer_len as usize);
+    let buffers = pieces.saturating_mul(connections).min(options.buffers.into()).next_power_of_two();
+    let buffers = u16::try_from(buffers).unwrap_or(u16::MAX).clamp(BUFFERS_MIN, options.buffers);
+    ringcached_ring::Options { buffers, ..options }
 }
 
 fn scale(nanos: u64, speed: f64) -> u64 {

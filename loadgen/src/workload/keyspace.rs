@@ -2,6 +2,7 @@
 //! value follows from its key and its version.
 
 use crate::workload::distribution::Sizes;
+use crate::workload::lines::Lines;
 use crate::workload::random::{Draw, Random, mix};
 
 /// Values start at one of this many places of one random text, so that two keys rarely share one.
@@ -42,11 +43,32 @@ pub(crate) struct Keyspace {
     /// The size of all values, if they have but one.
     fixed_size: Option<usize>,
     text: Vec<u8>,
+    /// Of the items, if they are few enough.
+    lines: Option<Lines>,
 }
 
 enum Names {
     Numbered { count: u64, key_len: usize, digits: usize },
     Listed(Vec<Box<[u8]>>),
+}
+
+impl Names {
+    fn push(&self, family: Family, key: u64, out: &mut Vec<u8>) {
+        match self {
+            Names::Numbered { key_len, digits, .. } => {
+                let start = out.len();
+                out.resize(start + key_len, b'k');
+                write_number(key, &mut out[start + key_len - digits..]);
+                if key_len > digits {
+                    out[start] = family.first_byte();
+                }
+            }
+            Names::Listed(names) => {
+                let name = usize::try_from(key).ok().and_then(|index| names.get(index));
+                out.extend_from_slice(name.map_or(b"", |name| name));
+            }
+        }
+    }
 }
 
 impl Keyspace {
@@ -69,7 +91,14 @@ impl Keyspace {
         let mut random = Random::new(0x7e57);
         let text = (0..VALUE_STARTS + text_len).map(|_| random.next().to_le_bytes()[5]).collect();
         let fixed_size = (least == greatest).then_some(size_max);
-        Keyspace { names, sizes, fixed_size, text }
+        let lines = match &names {
+            Names::Numbered { count, key_len, .. } => {
+                Lines::new(*count, *key_len, |key, out| names.push(Family::Item, key, out))
+            }
+            // Those of a trace have lengths of their own.
+            Names::Listed(_) => None,
+        };
+        Keyspace { names, sizes, fixed_size, text, lines }
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -89,20 +118,22 @@ impl Keyspace {
     }
 
     pub(crate) fn push_key(&self, family: Family, key: u64, out: &mut Vec<u8>) {
-        match &self.names {
-            Names::Numbered { key_len, digits, .. } => {
-                let start = out.len();
-                out.resize(start + key_len, b'k');
-                write_number(key, &mut out[start + key_len - digits..]);
-                if key_len > digits {
-                    out[start] = family.first_byte();
-                }
-            }
-            Names::Listed(names) => {
-                let name = usize::try_from(key).ok().and_then(|index| names.get(index));
-                out.extend_from_slice(name.map_or(b"", |name| name));
-            }
+        match self.encoded_name(family, key) {
+            Some(name) => out.extend_from_slice(name),
+            None => self.names.push(family, key, out),
         }
+    }
+
+    /// A key that need not be written anew.
+    #[inline]
+    pub(crate) fn encoded_name(&self, family: Family, key: u64) -> Option<&[u8]> {
+        self.lines.as_ref().filter(|_| family == Family::Item)?.name(key)
+    }
+
+    /// The request of the text dialect that gets a key, if it need not be written anew.
+    #[inline]
+    pub(crate) fn encoded_get(&self, family: Family, key: u64) -> Option<&[u8]> {
+        self.lines.as_ref().filter(|_| family == Family::Item)?.get(key)
     }
 
     /// How long a value of a key must be, if its key alone says so.
@@ -116,6 +147,11 @@ impl Keyspace {
             // A key has its size for good, whatever the seed of the run.
             usize::try_from(self.sizes.draw(&mut Random::new(mix(key ^ 0x517e)))).unwrap_or(usize::MAX)
         })
+    }
+
+    /// No value is made longer than this, unless by a trace.
+    pub(crate) fn value_len_max(&self) -> usize {
+        usize::try_from(self.sizes.bounds().1).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn push_value(&self, key: u64, version: u32, len: usize, out: &mut Vec<u8>) {
@@ -139,7 +175,9 @@ impl Keyspace {
     pub(crate) fn piece(&self, key: u64, version: u32, at: usize, len: usize) -> &[u8] {
         let version = if Self::is_versioned(len) { version } else { 0 };
         let start = (mix(key ^ (u64::from(version) << 40)) >> 48) as usize % VALUE_STARTS;
-        let from = (start + at) % self.text.len();
+        let from = start + at;
+        // Hardly any value is long enough to go round: a division for each would be felt.
+        let from = if from < self.text.len() { from } else { from % self.text.len() };
         &self.text[from..(from + len - at).min(self.text.len())]
     }
 }
@@ -176,6 +214,23 @@ mod tests {
             }
         }
         assert!(Keyspace::numbered(11, 1, "10".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn an_encoded_request_is_the_one_that_would_be_written() {
+        let few = Keyspace::numbered(1001, 7, "10".parse().unwrap()).unwrap();
+        // So many lines would be too much: each is written when it is sent.
+        let many = Keyspace::numbered(100_000, 16, "10".parse().unwrap()).unwrap();
+        for key in [0, 7, 1000] {
+            let mut written = Vec::new();
+            few.names.push(Family::Item, key, &mut written);
+            assert_eq!(few.encoded_name(Family::Item, key), Some(written.as_slice()));
+            let line = [b"get ", written.as_slice(), b"\r\n"].concat();
+            assert_eq!(few.encoded_get(Family::Item, key), Some(line.as_slice()));
+            assert_eq!(few.encoded_get(Family::Counter, key), None, "another key");
+            assert_eq!(many.encoded_get(Family::Item, key), None);
+        }
+        assert_eq!(few.encoded_get(Family::Item, 1001), None);
     }
 
     #[test]

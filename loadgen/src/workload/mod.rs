@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod arrivals;
 pub(crate) mod distribution;
 pub(crate) mod keyspace;
+mod lines;
 pub(crate) mod mix;
 mod operation;
 pub(crate) mod plan;
