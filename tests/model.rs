@@ -92,7 +92,14 @@ impl Pair {
             let requests: Vec<(Request, bool)> = (0..count).map(|_| self.request()).collect();
             let bytes: Vec<u8> = requests.iter().flat_map(|(request, noreply)| written(request, *noreply)).collect();
             let client = self.clients[self.random.below(self.clients.len())];
+            if self.random.once(2) {
+                // As the server does with what several connections sent; the other one is gone before its turn.
+                let others = self.clients[self.random.below(self.clients.len())];
+                let inputs = [(others.id, &b"get key1\r\n"[..]), (client.id, &bytes[..])];
+                self.cluster.engines[client.core].foresee(inputs.into_iter());
+            }
             let reply = self.cluster.exchange(client, &bytes);
+            self.cluster.engines[client.core].end_foresight();
             let mut rest = reply.as_slice();
             for (request, noreply) in &requests {
                 self.compare(request, *noreply, &mut rest);

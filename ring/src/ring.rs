@@ -317,6 +317,14 @@ impl Ring {
         self.events.pop_front()
     }
 
+    /// What was received and is not taken yet, in its order.
+    pub fn upcoming(&self) -> impl Iterator<Item = &Received> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Received(received) => Some(received),
+            _ => None,
+        })
+    }
+
     // Below: helpers
 
     fn step(&mut self, how: Enter) -> io::Result<usize> {

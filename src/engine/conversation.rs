@@ -77,7 +77,7 @@ impl Conversation<'_> {
             }
             budget -= 1;
         }
-        self.node.ahead.reset();
+        self.node.ahead.end_input();
         self.return_buffer();
         // A watcher is not listened to any more.
         let is_over = self.session.closing || self.session.watch.is_some();

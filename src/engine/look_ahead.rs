@@ -6,6 +6,7 @@
 
 use memchr::memchr;
 
+use super::{Engine, find};
 use crate::limits::LOOK_AHEAD_KEYS;
 use crate::protocol::Keys;
 use crate::protocol::binary::{Header, REQUEST_MAGIC};
@@ -13,6 +14,7 @@ use crate::protocol::meta::request::{GET as META_GET, parse_plain_get};
 use crate::protocol::meta::{FlagSet, MetaFlags};
 use crate::protocol::tokens::{find_key_end, split_long_token};
 use crate::routing::Routing;
+use crate::session::letter::ConnectionId;
 use crate::store::{Shard, Sought};
 use crate::terms::{Key, KeyHash, ShardId};
 
@@ -25,6 +27,13 @@ struct Seen {
     ours: Option<u8>,
     key_len: u8,
     line: Line,
+}
+
+impl Seen {
+    #[inline]
+    fn is_within(&self, input: &[u8]) -> bool {
+        input.as_ptr_range().contains(&std::ptr::without_provenance(self.address))
+    }
 }
 
 /// The line that a key was seen in.
@@ -74,6 +83,8 @@ pub(super) struct LookAhead {
     next: usize,
     /// Where the last key seen stands, whoever owns it.
     last: usize,
+    /// Whether these are the only requests of several inputs, instead of the first of one.
+    across: bool,
 }
 
 impl LookAhead {
@@ -85,6 +96,7 @@ impl LookAhead {
             len: 0,
             next: 0,
             last: 0,
+            across: false,
         }
     }
 
@@ -93,13 +105,36 @@ impl LookAhead {
         self.len = 0;
         self.next = 0;
         self.last = 0;
+        self.across = false;
+    }
+
+    /// Forgets the keys of an input that goes, and keeps those of others.
+    pub(super) const fn end_input(&mut self) {
+        if !self.across {
+            self.reset();
+        }
     }
 
     /// Whether `rest`, what is left of the input, lies behind all keys seen ahead. Those of other cores count: where
     /// there are many cores, most keys are theirs, and nobody looks at the same lines again and again.
     #[inline]
     pub(super) fn is_used_up(&self, rest: &[u8]) -> bool {
+        if self.across {
+            return !rest.is_empty() && !self.seen[self.next..self.len].iter().any(|seen| seen.is_within(rest));
+        }
         rest.as_ptr().addr() > self.last
+    }
+
+    /// Looks at the requests of several inputs, those of them that are one request. They come in this order.
+    pub(super) fn over_inputs<'a>(
+        &mut self,
+        inputs: impl Iterator<Item = &'a [u8]>,
+        shard: &Shard,
+        routing: Routing,
+        here: ShardId,
+    ) {
+        self.over(inputs.filter_map(only_request), shard, routing, here);
+        self.across = true;
     }
 
     /// Looks at the requests that `input` begins with, packets or lines.
@@ -115,12 +150,8 @@ impl LookAhead {
     fn over_packets(&mut self, input: &[u8], shard: &Shard, routing: Routing, here: ShardId) {
         let mut rest = input;
         let packets = std::iter::from_fn(|| {
-            let (header, body) = rest.split_first_chunk()?;
-            let header = Header::read(header);
-            let key_start = usize::from(header.extras_len);
-            let key = body.get(key_start..key_start + usize::from(header.key_len))?;
-            rest = body.get(usize::try_from(header.body_len).ok()?..)?;
-            let key = Key::new(key).filter(|_| header.magic == REQUEST_MAGIC)?;
+            let (len, key) = packet(rest)?;
+            rest = &rest[len..];
             Some((key, Line::Other))
         });
         self.over(packets, shard, routing, here);
@@ -173,6 +204,10 @@ impl LookAhead {
     /// The get that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
     #[inline]
     pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
+        if self.across {
+            // Whoever stands before has been answered in another way, or is gone.
+            self.next += self.seen[self.next..self.len].iter().position(|seen| seen.is_within(rest))?;
+        }
         let seen = self.seen[..self.len].get(self.next)?;
         let sought = self.ours[usize::from(seen.ours?)];
         let (start, line_len) = seen.line.start_and_len()?;
@@ -217,6 +252,31 @@ impl LookAhead {
     }
 }
 
+/// The key of the only request of `input`, if it is one about a key. Where there are more, they are looked at when they
+/// come, together.
+#[inline]
+fn only_request(input: &[u8]) -> Option<(Key<'_>, Line)> {
+    match input {
+        [b'g', b'e', b't', b' ', ..] => get(input).filter(|(len, _)| *len == input.len()).map(|(_, seen)| seen),
+        [b'm', b'g', ..] => meta_get(input).filter(|(len, _)| *len == input.len()).map(|(_, seen)| seen),
+        // Its value is behind it, and then another request or not.
+        [b's', b'e', b't', b' ', rest @ ..] => Some((Key::new(&rest[..find_key_end(rest)?])?, Line::Other)),
+        [REQUEST_MAGIC, ..] => packet(input).filter(|(len, _)| *len == input.len()).map(|(_, key)| (key, Line::Other)),
+        _ => None,
+    }
+}
+
+/// The packet that `input` begins with, if it has a key: its length, and the key.
+fn packet(input: &[u8]) -> Option<(usize, Key<'_>)> {
+    let (header, body) = input.split_first_chunk()?;
+    let header = Header::read(header);
+    let key_start = usize::from(header.extras_len);
+    let key = body.get(key_start..key_start + usize::from(header.key_len))?;
+    let body_len = usize::try_from(header.body_len).ok().filter(|&len| len <= body.len())?;
+    let key = Key::new(key).filter(|_| header.magic == REQUEST_MAGIC)?;
+    Some((input.len() - body.len() + body_len, key))
+}
+
 /// The line that `input` begins with if it is a classic `get` of a single key: its length, and the key.
 #[inline]
 fn get(input: &[u8]) -> Option<(usize, (Key<'_>, Line))> {
@@ -249,6 +309,26 @@ fn meta_get(input: &[u8]) -> Option<(usize, (Key<'_>, Line))> {
     #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes, plain flags fewer than 100")]
     let line = Line::MetaGet { len: len as u16, flags_len: flags.text().len() as u8, flags: flags.set() };
     Some((len, (Key::new(request.token)?, line)))
+}
+
+impl Engine {
+    /// Tells what [`Engine::receive`] will be given next, in that order: the items asked for are brought near the CPU
+    /// together. The bytes must stay where they are until then, or until [`Engine::end_foresight`]. How many there are.
+    pub fn foresee<'a>(&mut self, inputs: impl Iterator<Item = (ConnectionId, &'a [u8])>) -> usize {
+        let Self { node, connections, .. } = self;
+        let inputs = inputs.filter(|(id, _)| {
+            find(connections, *id).is_some_and(|connection| {
+                connection.session.pending.is_empty() && connection.session.framing.is_between_requests()
+            })
+        });
+        node.ahead.over_inputs(inputs.map(|(_, bytes)| bytes), &node.shard, node.routing, node.id);
+        node.ahead.len
+    }
+
+    /// Forgets what was foreseen.
+    pub fn end_foresight(&mut self) {
+        self.node.ahead.reset();
+    }
 }
 
 fn address(key: Key<'_>) -> usize {
@@ -330,6 +410,45 @@ mod tests {
                 ahead.over_input(input.as_bytes(), &shard, Routing::new(1), ShardId(0));
                 assert_eq!(ahead.len, 1, "{input:?}");
             }
+        }
+    }
+
+    #[test]
+    fn single_requests_of_several_inputs_are_foreseen_whatever_becomes_of_others() {
+        let shard = shard();
+        let hash = |key| shard.hash(Key::new(key).unwrap());
+        let inputs: [&[u8]; 7] = [
+            b"get a\r\n",
+            b"get b\r\nget c\r\n",
+            b"mg d v\r\n",
+            b"set e 0 0 1\r\n1\r\n",
+            b"stats\r\n",
+            b"get f",
+            b"get g\r\n",
+        ];
+        // Whoever does not come, or does something else, keeps no other from being found.
+        for gone in 0..inputs.len() {
+            let mut ahead = LookAhead::new();
+            ahead.over_inputs(inputs.into_iter(), &shard, Routing::new(1), ShardId(0));
+            assert_eq!(ahead.len, 4);
+            for (number, input) in inputs.iter().enumerate().filter(|(number, _)| *number != gone) {
+                assert_eq!(ahead.is_used_up(input), [1, 4, 5].contains(&number), "{number}");
+                let (key, start) = (&input[input.len().min(3)..], 4);
+                let found = ahead.next_get(input).map(|get| (get.key.as_bytes(), get.sought.hash(), get.line_len));
+                match number {
+                    0 | 6 => assert_eq!(found, Some((&key[1..2], hash(&key[1..2]), 7))),
+                    2 => assert_eq!(found, Some((&key[..1], hash(&key[..1]), 8))),
+                    _ => assert_eq!(found, None),
+                }
+                if number == 3 {
+                    let key = Key::new(&input[start..=start]).unwrap();
+                    assert_eq!(ahead.seek(key, &shard).hash(), hash(b"e"));
+                }
+                assert!(!ahead.is_used_up(&input[input.len()..]), "what is over needs no look");
+                ahead.end_input();
+            }
+            ahead.reset();
+            assert!(ahead.next_get(inputs[0]).is_none());
         }
     }
 

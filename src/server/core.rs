@@ -4,12 +4,12 @@
 //! other cores, and queues what is to be sent; the next wait submits it. A core with nothing to do waits in that same
 //! ring, and never by a pending future: the executor may go to sleep although a task is ready (ARCHITECTURE, waiting).
 
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
+use std::{io, iter};
 
 use glommio::executor;
 use nix::sys::socket::MsgFlags;
@@ -22,6 +22,7 @@ use super::udp::Datagrams;
 use super::{Clock, CoreParts, Order, Shared};
 use crate::config::{Manner, Security};
 use crate::engine::{Address, Effect, Engine, Outgoing, Peer};
+use crate::limits::LOOK_AHEAD_KEYS;
 use crate::protocol::Chunk;
 use crate::protocol::admin::TimeShift;
 use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
@@ -32,6 +33,8 @@ use crate::terms::Now;
 const WAIT_MAX: Duration = Duration::from_millis(25);
 /// How often the engine's background work runs, at the most.
 const TICK_MS: u64 = 10;
+/// Where clients pipeline, input is looked at when it comes, and in advance only once in so many times.
+const FORESIGHT_PAUSE: u8 = 15;
 /// How long a stopping server waits for its replies to be taken.
 const STOP_MAX_MS: u64 = 800;
 
@@ -87,6 +90,8 @@ pub(super) struct Core {
     next_tick_ms: u64,
     /// Since when there has been nothing to do; told only where cores spin.
     idle_since: Option<Duration>,
+    /// So often nothing is looked at in advance.
+    foresight_pause: u8,
     /// Whether the background work of the last turn was not finished.
     ticks_again: bool,
     phase: Phase,
@@ -137,6 +142,7 @@ impl Core {
             listeners,
             next_tick_ms: 0,
             idle_since: None,
+            foresight_pause: 0,
             ticks_again: false,
             phase: Phase::Serving,
         })
@@ -175,9 +181,17 @@ impl Core {
     /// Handles what has come, and queues what is to be done about it. Whether connections wait for another turn.
     fn turn(&mut self) -> bool {
         let now = self.clock.now();
+        let mut foreseen = 0_usize;
         while let Some(event) = self.ring.next_event() {
+            if let Event::Received(received) = &event {
+                if foreseen == 0 {
+                    foreseen = self.foresee(received);
+                }
+                foreseen -= 1;
+            }
             self.event(event, now);
         }
+        self.engine.end_foresight();
         self.datagrams.open(&mut self.ring, &mut self.engine, now);
         let Self { mesh, engine, .. } = self;
         mesh.receive(|letter| engine.deliver(letter, now));
@@ -195,6 +209,21 @@ impl Core {
         }
         self.post();
         unfinished || self.ticks_again
+    }
+
+    /// Lets the engine look at what was received, this and what follows. How many it has seen.
+    fn foresee(&mut self, first: &Received) -> usize {
+        let Self { ring, engine, tls, datagrams, foresight_pause, .. } = self;
+        let received = || iter::once(first).chain(ring.upcoming()).take(LOOK_AHEAD_KEYS);
+        let count = received().count();
+        if *foresight_pause > 0 {
+            *foresight_pause -= 1;
+        } else if count > 1 {
+            let plain = received().filter(|received| !tls.has(received.id()));
+            let seen = engine.foresee(plain.map(|received| (name(received.id(), datagrams), ring.bytes(received))));
+            *foresight_pause = if seen > 1 { 0 } else { FORESIGHT_PAUSE };
+        }
+        count
     }
 
     fn tick(&mut self, now: Now) {
@@ -412,10 +441,8 @@ impl Core {
         }
     }
 
-    /// The ring's name of a connection as the engine knows it: the first names are those of datagrams.
     fn name(&self, id: ConnId) -> ConnectionId {
-        let index = u32::try_from(id.index()).unwrap_or(u32::MAX);
-        ConnectionId { index: index.saturating_add(self.datagrams.names()), generation: id.generation() }
+        name(id, &self.datagrams)
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -478,6 +505,12 @@ fn accept_waiting(listener: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
     let listener = SockRef::from(&listener);
     listener.set_nonblocking(true).ok()?;
     listener.accept().ok().map(|(socket, _)| socket.into())
+}
+
+/// The ring's name of a connection as the engine knows it: the first names are those of datagrams.
+fn name(id: ConnId, datagrams: &Datagrams) -> ConnectionId {
+    let index = u32::try_from(id.index()).unwrap_or(u32::MAX);
+    ConnectionId { index: index.saturating_add(datagrams.names()), generation: id.generation() }
 }
 
 fn into_ring_chunk(chunk: Chunk) -> ringcached_ring::Chunk {
