@@ -241,7 +241,7 @@ fn mesh() -> Box<dyn FnMut(usize)> {
         for (from, to) in [(0, 1), (1, 0)] {
             let shard = ShardId(u16::try_from(to).unwrap());
             let mut letters = std::mem::take(cluster.engines[from].outbox(shard));
-            letters.drain(..).for_each(|letter| cluster.engines[to].deliver(letter, now));
+            cluster.engines[to].deliver_all(&mut letters, now);
             *cluster.engines[from].outbox(shard) = letters;
         }
         send(&mut cluster, client);

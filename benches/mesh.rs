@@ -44,9 +44,7 @@ fn ask(cluster: &mut Cluster, client: Client, bytes: &[u8]) -> usize {
     cluster.engines[0].receive(client.id, bytes, now);
     for (from, to) in [(0, 1), (1, 0)] {
         let mut letters = std::mem::take(cluster.engines[from].outbox(shard(to)));
-        for letter in letters.drain(..) {
-            cluster.engines[to].deliver(letter, now);
-        }
+        cluster.engines[to].deliver_all(&mut letters, now);
         *cluster.engines[from].outbox(shard(to)) = letters;
     }
     let engine = &mut cluster.engines[0];

@@ -4,6 +4,8 @@
 //! Before a run of gets is executed, the shard is therefore told all their keys (`Shard::look_ahead`); the hashes are
 //! kept, for the look-ups themselves. This changes no reply: a key that was not foreseen is hashed when it comes.
 
+use std::hint::black_box;
+
 use memchr::memchr;
 
 use super::{Engine, find};
@@ -14,9 +16,9 @@ use crate::protocol::meta::request::{GET as META_GET, parse_plain_get};
 use crate::protocol::meta::{FlagSet, MetaFlags};
 use crate::protocol::tokens::{find_key_end, split_long_token};
 use crate::routing::Routing;
-use crate::session::letter::ConnectionId;
+use crate::session::letter::{ConnectionId, Letter, Task};
 use crate::store::{Shard, Sought};
-use crate::terms::{Key, KeyHash, ShardId};
+use crate::terms::{Key, KeyHash, Now, ShardId};
 
 /// A key seen ahead.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +170,29 @@ impl LookAhead {
         self.over(lines, shard, routing, here);
     }
 
+    /// Looks at the requests about one key among `letters` of other cores. They come in this order.
+    fn over_letters(&mut self, letters: &[Box<Letter>], shard: &Shard, here: ShardId) {
+        let letters = || letters.iter().filter(|letter| letter.home != here);
+        // A letter comes from another core's cache, and each step waits for the one before it: take all letters through a
+        // step at a time.
+        black_box(letters().map(|letter| letter.data.len()).sum::<usize>());
+        black_box(letters().filter_map(|letter| letter.data.first()).fold(0, |sum: u8, &byte| sum.wrapping_add(byte)));
+        let keys = letters().filter_map(|letter| match letter.task {
+            Task::One { key_len, .. } | Task::Packet { key_len, .. } | Task::Meta { key_len, .. } => {
+                Key::new(letter.data.get(..usize::from(key_len))?)
+            }
+            _ => None,
+        });
+        self.over_own(keys, shard);
+        self.across = true;
+    }
+
+    /// Looks at the next of `keys`, which are all this core's.
+    pub(super) fn over_own<'a>(&mut self, keys: impl Iterator<Item = Key<'a>>, shard: &Shard) {
+        // In a cache of one core all keys have the same owner.
+        self.over(keys.map(|key| (key, Line::Other)), shard, Routing::new(1), ShardId(0));
+    }
+
     /// Looks at all keys of a line.
     pub(super) fn over_keys(&mut self, keys: Keys<'_>, shard: &Shard, routing: Routing, here: ShardId) {
         self.over(keys.map(|key| (key, Line::Other)), shard, routing, here);
@@ -241,7 +266,8 @@ impl LookAhead {
     pub(super) fn seek(&mut self, key: Key<'_>, shard: &Shard) -> Sought {
         let address = address(key);
         let ahead = &self.seen[self.next..self.len];
-        let found = ahead.iter().position(|seen| seen.address == address);
+        let len = key.as_bytes().len();
+        let found = ahead.iter().position(|seen| seen.address == address && usize::from(seen.key_len) == len);
         match found.and_then(|at| Some((at, ahead[at].ours?))) {
             Some((at, ours)) => {
                 self.next += at + 1;
@@ -323,6 +349,19 @@ impl Engine {
         });
         node.ahead.over_inputs(inputs.map(|(_, bytes)| bytes), &node.shard, node.routing, node.id);
         node.ahead.len
+    }
+
+    /// Takes letters of the mesh, in their order: requests of other cores, which go to the outbox answered, and this core's
+    /// own that come home. Leaves `letters` empty.
+    pub fn deliver_all(&mut self, letters: &mut Vec<Box<Letter>>, now: Now) {
+        while !letters.is_empty() {
+            let count = letters.len().min(LOOK_AHEAD_KEYS);
+            self.node.ahead.over_letters(&letters[..count], &self.node.shard, self.node.id);
+            for letter in letters.drain(..count) {
+                self.deliver(letter, now);
+            }
+        }
+        self.node.ahead.reset();
     }
 
     /// Forgets what was foreseen.

@@ -1,7 +1,7 @@
 //! One core without the world: its conversations, its shard and its letters, and nothing that waits, reads a clock or
 //! touches a socket.
 //!
-//! The driver tells it what happened ([`Engine::open`], [`Engine::receive`], [`Engine::deliver`], ...), then asks what
+//! The driver tells it what happened ([`Engine::open`], [`Engine::receive`], [`Engine::deliver_all`], ...), then asks what
 //! is to be done ([`Engine::next_changed`], [`Engine::take_output`], [`Engine::outbox`]). Tests and the simulator of
 //! many cores do the same without a socket, so what they prove holds for the server.
 
@@ -281,7 +281,7 @@ impl Engine {
     }
 
     /// A letter has come by mesh: a request for this core's shard, or a reply to a request of its own.
-    pub fn deliver(&mut self, mut letter: Box<Letter>, now: Now) {
+    fn deliver(&mut self, mut letter: Box<Letter>, now: Now) {
         self.node.now = now;
         if letter.home == self.node.id {
             self.take_home(letter);

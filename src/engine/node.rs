@@ -9,7 +9,7 @@ use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
 use crate::execute::meta::MetaCall;
 use crate::execute::observe::Observe;
-use crate::limits::{CREDITS, LETTERS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX};
+use crate::limits::{CREDITS, LETTERS_KEPT_MAX, LOOK_AHEAD_KEYS, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
@@ -205,14 +205,17 @@ impl Node {
                 self.serve_meta(letter, verb, set, usize::from(key_len), usize::from(flags_len));
             }
             Task::Many { retrieval, reply_len_max } => {
-                for key in PackedKeys(&letter.data) {
-                    if letter.reply.len() >= reply_len_max {
-                        break;
+                let mut keys = PackedKeys(&letter.data);
+                for number in 0.. {
+                    if number % LOOK_AHEAD_KEYS == 0 {
+                        self.ahead.over_own(keys.clone(), &self.shard);
                     }
+                    let Some(key) = keys.next().filter(|_| letter.reply.len() < reply_len_max) else { break };
                     let before = letter.reply.len();
                     self.retrieve(retrieval, key, &mut letter.reply);
                     letter.pieces.push(letter.reply.len() - before);
                 }
+                self.ahead.reset();
             }
             Task::StampFlush(delay) => letter.task = Task::Flush(self.stamp_flush(delay)),
             Task::Flush(order) => self.shard.flush(order, self.now),

@@ -26,7 +26,7 @@ use crate::limits::LOOK_AHEAD_KEYS;
 use crate::protocol::Chunk;
 use crate::protocol::admin::TimeShift;
 use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
-use crate::session::letter::ConnectionId;
+use crate::session::letter::{ConnectionId, Letter};
 use crate::terms::Now;
 
 /// Longest wait in the ring before background work has its turn.
@@ -90,6 +90,8 @@ pub(super) struct Core {
     next_tick_ms: u64,
     /// Since when there has been nothing to do; told only where cores spin.
     idle_since: Option<Duration>,
+    /// What the mesh has just brought; empty between turns.
+    letters: Vec<Box<Letter>>,
     /// So often nothing is looked at in advance.
     foresight_pause: u8,
     /// Whether the background work of the last turn was not finished.
@@ -142,6 +144,7 @@ impl Core {
             listeners,
             next_tick_ms: 0,
             idle_since: None,
+            letters: Vec::new(),
             foresight_pause: 0,
             ticks_again: false,
             phase: Phase::Serving,
@@ -193,8 +196,8 @@ impl Core {
         }
         self.engine.end_foresight();
         self.datagrams.open(&mut self.ring, &mut self.engine, now);
-        let Self { mesh, engine, .. } = self;
-        mesh.receive(|letter| engine.deliver(letter, now));
+        self.mesh.receive(&mut self.letters);
+        self.engine.deliver_all(&mut self.letters, now);
         let unfinished = self.engine.run(now);
         if self.ticks_again || now.monotonic_ms >= self.next_tick_ms {
             self.next_tick_ms = now.monotonic_ms + TICK_MS;

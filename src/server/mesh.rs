@@ -90,17 +90,14 @@ impl MeshEnd {
         self.bells[to].sleep.must_ring()
     }
 
-    /// Takes what has come, a bounded batch from each core, and returns how many letters that was.
-    pub(super) fn receive(&mut self, mut deliver: impl FnMut(Box<Letter>)) -> usize {
-        let mut received = 0;
+    /// Takes what has come, a bounded batch from each core, into `letters`.
+    pub(super) fn receive(&mut self, letters: &mut Vec<Box<Letter>>) {
         for consumer in self.inbound.iter_mut().flatten() {
             let batch = consumer.slots().min(MESH_BATCH_LEN_MAX);
             if let Ok(chunk) = consumer.read_chunk(batch) {
-                chunk.into_iter().for_each(&mut deliver);
-                received += batch;
+                letters.extend(chunk);
             }
         }
-        received
     }
 
     /// Whether a letter waits.

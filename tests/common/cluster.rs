@@ -177,9 +177,18 @@ impl Cluster {
     /// Delivers the letter that has been under way longest from one core to another. Whether there was one.
     pub(crate) fn deliver(&mut self, from: usize, to: usize) -> bool {
         let Some(letter) = self.letters[from][to].pop_front() else { return false };
-        self.engines[to].deliver(letter, self.now);
+        self.engines[to].deliver_all(&mut vec![letter], self.now);
         self.collect(to);
         true
+    }
+
+    /// Delivers all letters that are under way from one core to another, at once. Whether there was one.
+    fn deliver_all(&mut self, from: usize, to: usize) -> bool {
+        let mut letters: Vec<_> = self.letters[from][to].drain(..).collect();
+        let any = !letters.is_empty();
+        self.engines[to].deliver_all(&mut letters, self.now);
+        self.collect(to);
+        any
     }
 
     /// Runs a core's connections that were not finished. Whether some still are not.
@@ -197,9 +206,7 @@ impl Cluster {
             for from in 0..cores {
                 busy |= self.run(from);
                 for to in 0..cores {
-                    while self.deliver(from, to) {
-                        busy = true;
-                    }
+                    busy |= self.deliver_all(from, to);
                 }
             }
             if !busy {
