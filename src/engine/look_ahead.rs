@@ -286,7 +286,10 @@ fn only_request(input: &[u8]) -> Option<(Key<'_>, Line)> {
         [b'g', b'e', b't', b' ', ..] => get(input).filter(|(len, _)| *len == input.len()).map(|(_, seen)| seen),
         [b'm', b'g', ..] => meta_get(input).filter(|(len, _)| *len == input.len()).map(|(_, seen)| seen),
         // Its value is behind it, and then another request or not.
-        [b's', b'e', b't', b' ', rest @ ..] => Some((Key::new(&rest[..find_key_end(rest)?])?, Line::Other)),
+        [b's', b'e', b't', b' ', rest @ ..] => {
+            let end = find_key_end(rest).filter(|&end| rest[end] == b' ')?;
+            Some((Key::new(&rest[..end])?, Line::Other))
+        }
         [REQUEST_MAGIC, ..] => packet(input).filter(|(len, _)| *len == input.len()).map(|(_, key)| (key, Line::Other)),
         _ => None,
     }
@@ -436,6 +439,22 @@ mod tests {
                 }
                 assert_eq!(ahead.next, 2, "{line:?}");
             }
+            // Among several inputs, too, where what is taken for a key may be the beginning of one.
+            for line in [format!("set {key} 0 0 1\r\n1\r\n"), format!("get {key}\r\n"), format!("mg {key} v\r\n")] {
+                let mut ahead = LookAhead::new();
+                let inputs = [line.as_bytes(), b"get other\r\n"];
+                ahead.over_inputs(inputs.into_iter(), &shard, Routing::new(1), ShardId(0));
+                let at = line.find(' ').unwrap() + 1;
+                let key = Key::new(&line.as_bytes()[at..at + key.len()]).unwrap();
+                assert_eq!(ahead.seek(key, &shard).hash(), shard.hash(key), "{line:?}");
+            }
+            // A packet that is none: its key stands where another begins.
+            let input =
+                [b"\x80\x0c\x00\x01\x00\x00\x00\x00\x00\x00\x00\x40", &[0; 12][..], key.as_bytes(), &[7; 64]].concat();
+            let mut ahead = LookAhead::new();
+            ahead.over_input(&input, &shard, Routing::new(1), ShardId(0));
+            let longer = Key::new(&input[24..24 + key.len() + 3]).unwrap();
+            assert_eq!(ahead.seek(longer, &shard).hash(), shard.hash(longer));
         }
     }
 

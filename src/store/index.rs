@@ -218,10 +218,11 @@ impl Index {
         if let Some(shape) = region.shrinkage() {
             region.lay_out(shape, &self.memory);
         }
-        let saved = before - region.bytes();
-        self.bytes -= saved;
+        // By chance it may have become a table more than was meant.
+        let after = region.bytes();
+        self.bytes = self.bytes - before + after;
         self.close_up();
-        saved
+        before.saturating_sub(after)
     }
 
     /// Where tables of one size have made way for those of another, they leave holes. Makes a bounded number of the

@@ -86,7 +86,7 @@ impl Items {
         let unit_shift = 1.max(wanted.next_power_of_two().ilog2().saturating_sub(PLACE_BITS));
         let arena = Arena::reserve(wanted, least, huge_pages)?;
         let large_memory = LargeMemory::reserve(Arc::clone(&budget), wanted * LARGE_ADDRESS_SPACE_FACTOR, least * 2)?;
-        let table_memory = TableMemory::reserve(wanted, least, huge_pages)?;
+        let table_memory = TableMemory::reserve(wanted, 0, huge_pages)?;
         let life_classes = (share / segment_len * OPEN_SHARE_MAX / 100 / 2).clamp(2, LIFE_CLASSES_MAX);
         let mut items = Self {
             segments: Segments::new(arena.len() / segment_len),
