@@ -2,9 +2,9 @@
 //! no insert waits for the whole, and so that the tables are well filled at any number of items.
 //!
 //! The hash space is cut into regions, and each region into tables of 128 buckets, or of up to [`TABLE_BUCKETS`] if that
-//! is too many. A region that is full is laid out anew over about an eighth more tables; a table that is full of the graves of removed entries is laid out
-//! anew at its size. hashbrown by itself would double a table in both cases, and a full cache, where entries come and
-//! go, would drift to a quarter's use (DESIGN: "index at a constant item count").
+//! is too many. A region that is full is laid out anew over about an eighth more tables; a table that is full of the
+//! graves of removed entries is laid out anew at its size. hashbrown by itself would double a table in both cases, and a
+//! full cache, where entries come and go, would drift to a quarter's use.
 //!
 //! Regions are of uneven width, the widest twice the narrowest. So they grow at different times, and what they have in
 //! spare together is about the same at any number of items.
@@ -37,8 +37,9 @@ const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 
 /// Buckets of a full-sized table.
 const TABLE_BUCKETS: usize = 1024;
-/// Buckets of a region's first table, which doubles up to the other number, before there are more.
+/// Buckets of a region's first table.
 const BUCKETS_MIN: usize = 16;
+/// That table doubles up to so many buckets before there are more tables.
 const SMALL_TABLE_BUCKETS: usize = 128;
 /// A region with more tables than this has tables of twice the size, if they are not full-sized yet. The smallest are
 /// soon too many: by chance one of them is always full.
@@ -221,13 +222,12 @@ impl Index {
         // By chance it may have become a table more than was meant.
         let after = region.bytes();
         self.bytes = self.bytes - before + after;
-        self.close_up();
         before.saturating_sub(after)
     }
 
     /// Where tables of one size have made way for those of another, they leave holes. Makes a bounded number of the
     /// remaining ones anew, which fills them.
-    fn close_up(&mut self) {
+    pub(super) fn close_up(&mut self) {
         if !self.memory.is_sparse() {
             return;
         }
@@ -496,6 +496,23 @@ mod tests {
         }
         index.verify(|_| {});
         assert!(index.bytes() <= before * 115 / 100, "{} bytes became {}", before, index.bytes());
+    }
+
+    #[test]
+    fn tables_that_are_left_close_up_without_new_entries() {
+        let mut index = index(64 << 20);
+        (0..300_000).for_each(|number| insert(&mut index, number));
+        (0..300_000).filter(|number| number % 16 != 0).for_each(|number| index.remove(hash(number), number));
+        let mut cursor = 0;
+        for _ in 0..index.regions() {
+            index.shrink_step(&mut cursor);
+        }
+        for _ in 0..index.regions() {
+            index.close_up();
+        }
+        assert!(!index.memory.is_sparse());
+        index.verify(|_| {});
+        assert!((0..300_000).step_by(16).all(|number| index.find(hash(number), |place| place == number).is_some()));
     }
 
     #[test]

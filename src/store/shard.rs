@@ -274,6 +274,7 @@ impl Shard {
         self.flushes.carry_out_due(self.births, now);
         let sweeps = self.sweep_in_background(now);
         self.age_in_background(now);
+        self.items.index.close_up();
         self.shed(now) || sweeps
     }
 
