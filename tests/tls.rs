@@ -214,6 +214,22 @@ fn new_files_are_for_new_connections() {
 }
 
 #[test]
+fn once_answered_no_core_shows_the_former_certificate() {
+    let files = Files::new();
+    let server = Server::ringcached(&["-t", "4", "-Z", "-o", &files.options("")]);
+    let mut asking = connect(&server, &files.client());
+    for round in 0..20 {
+        let authority = Authority::new(&format!("number {round}"));
+        files.write(&authority.sign("localhost"));
+        asking.ask("refresh_certs\r\n", "OK\r\n");
+        let client = authority.client(None, ALL_VERSIONS);
+        for _ in 0..8 {
+            connect(&server, &client).ask("get a\r\n", "END\r\n");
+        }
+    }
+}
+
+#[test]
 fn refresh_without_tls_is_refused() {
     let server = Server::ringcached(&["-t", "1"]);
     server.connect().ask("refresh_certs\r\nget a\r\n", "Error TLS not enabled\r\nEND\r\n");

@@ -237,14 +237,19 @@ impl Core {
             self.engine.counters_mut().ssl_handshake_errors += 1;
             self.close(id);
         }
+        self.take_orders(now);
+    }
+
+    /// Does what the control plane wants done.
+    fn take_orders(&mut self, now: Now) {
         while let Ok(order) = self.orders.try_recv() {
-            let Order::Refreshed(outcome) = order;
-            let line = match outcome {
-                Ok(contexts) => {
+            let line = match order {
+                Order::Renew(contexts) => {
                     self.tls.renew(contexts);
-                    OK.to_vec()
+                    continue;
                 }
-                Err(why) => format!("SERVER_ERROR {why}\r\n").into_bytes(),
+                Order::Answer(Ok(())) => OK.to_vec(),
+                Order::Answer(Err(why)) => format!("SERVER_ERROR {why}\r\n").into_bytes(),
             };
             for id in std::mem::take(&mut self.asking) {
                 self.engine.answer(id, &line, now);
@@ -341,10 +346,12 @@ impl Core {
         };
         self.keep(Socket { id, reading: false, ended: false, lingering: false });
         self.engine.open(self.name(id), Peer { descriptor, remote, local, dialect: manner.dialect }, now);
-        if let Security::Tls(client) = manner.security
-            && !self.tls.open(id, client, now)
-        {
-            self.close(id);
+        if let Security::Tls(client) = manner.security {
+            // Another core may have answered already that the files were read again.
+            self.take_orders(now);
+            if !self.tls.open(id, client, now) {
+                self.close(id);
+            }
         }
         if self.phase != Phase::Serving {
             self.end(id);

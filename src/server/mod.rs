@@ -104,8 +104,10 @@ pub struct Hooks {
 /// What the control plane tells a core.
 #[derive(Clone, Debug)]
 enum Order {
-    /// The files of TLS were read again, or why that failed.
-    Refreshed(Result<Arc<TlsContexts>, Arc<str>>),
+    /// Make new connections from these.
+    Renew(Arc<TlsContexts>),
+    /// Answer whoever has asked for the files of TLS to be read again, or say why that failed.
+    Answer(Result<(), Arc<str>>),
 }
 
 /// Running cores.
@@ -180,15 +182,24 @@ impl Server {
     /// Tells all cores that the files of TLS were read again, or why that failed: then all stays as it was. New
     /// connections are made from them; those that are open do not notice.
     pub fn refreshed(&mut self, outcome: Result<TlsContexts, String>) {
-        if outcome.is_ok() {
-            let now_ms = Clock::uptime_ms(self.clock.now());
-            self.shared.tls_refreshed_ms.store(now_ms, Ordering::Relaxed);
-        }
-        let outcome = outcome.map(Arc::new).map_err(Arc::from);
-        for (order, bell) in self.orders.iter().zip(self.bells.iter()) {
+        let answer = match outcome {
+            Ok(contexts) => {
+                let now_ms = Clock::uptime_ms(self.clock.now());
+                self.shared.tls_refreshed_ms.store(now_ms, Ordering::Relaxed);
+                // All cores first: once any of them has answered, none makes a connection from the former files.
+                self.order(&Order::Renew(Arc::new(contexts)));
+                Ok(())
+            }
+            Err(why) => Err(Arc::from(why)),
+        };
+        self.order(&Order::Answer(answer));
+        self.bells.iter().for_each(Bell::ring);
+    }
+
+    fn order(&self, order: &Order) {
+        for core in &self.orders {
             // A core that has ended needs to know nothing any more.
-            let _ = order.send(Order::Refreshed(outcome.clone()));
-            bell.ring();
+            let _ = core.send(order.clone());
         }
     }
 
