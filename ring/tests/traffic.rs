@@ -222,6 +222,30 @@ fn stopping_and_resuming_at_any_moment_loses_no_byte() {
 }
 
 #[test]
+fn a_flood_gets_all_buffers_there_are() {
+    let options = Options { buffers: 256, buffer_len: 64, ..Options::default() };
+    let mut ring = Ring::new(&options).unwrap();
+    let (flood, mut flooder) = pair(&mut ring);
+    let bytes = pattern(1, 256 * 64);
+    flooder.write_all(&bytes).unwrap();
+    ring.read(flood);
+    // The kernel has a few of them at first; all can be out at once.
+    let mut held = Vec::new();
+    turn_until(&mut ring, |_, event| match event {
+        Event::Received(received) => {
+            held.push(received);
+            held.len() == 256
+        }
+        other => panic!("unexpected {other:?}"),
+    });
+    let got: Vec<u8> = held.iter().flat_map(|received| ring.bytes(received).to_vec()).collect();
+    assert!(got == bytes);
+    for received in held {
+        ring.release(received);
+    }
+}
+
+#[test]
 fn a_stopped_connection_leaves_the_buffers_to_the_others() {
     let options = Options { buffers: 4, buffer_len: 64, ..Options::default() };
     let mut ring = Ring::new(&options).unwrap();
