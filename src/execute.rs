@@ -74,6 +74,9 @@ impl Executor<'_> {
     /// Looks up one key and writes its part of the reply: the value's line, the value and its end, or nothing.
     #[inline]
     pub fn retrieve(&mut self, retrieval: Retrieval, key: Key<'_>, hash: Sought, out: &mut Output) {
+        if self.retrieve_inline(retrieval, key, hash, After::More, out) {
+            return;
+        }
         let show = |item: &Item<'_>| write_item(key, item, retrieval.with_cas, After::More, out);
         self.look_up(retrieval.touch, key, hash, show);
     }
@@ -81,10 +84,34 @@ impl Executor<'_> {
     /// Looks up the only key of a retrieval and writes the whole reply.
     #[inline]
     pub fn retrieve_one(&mut self, retrieval: Retrieval, key: Key<'_>, hash: Sought, out: &mut Output) {
+        if self.retrieve_inline(retrieval, key, hash, After::End, out) {
+            return;
+        }
         let show = |item: &Item<'_>| write_item(key, item, retrieval.with_cas, After::End, out);
         if !self.look_up(retrieval.touch, key, hash, show) {
             out.put(response::END);
         }
+    }
+
+    /// Carries out a retrieval of the plainest kind: no CAS unique, no touch, nobody who watches, and a hit where the
+    /// look-ahead has seen it. Of any other does nothing, and returns `false`.
+    #[inline(always)]
+    fn retrieve_inline(
+        &mut self,
+        retrieval: Retrieval,
+        key: Key<'_>,
+        sought: Sought,
+        after: After,
+        out: &mut Output,
+    ) -> bool {
+        if retrieval.with_cas || retrieval.touch.is_some() || self.observer.is_some() {
+            return false;
+        }
+        let Some((flags, value)) = self.shard.get_inline(key, sought, self.now) else { return false };
+        self.counters.cmd_get += 1;
+        self.counters.get_hits += 1;
+        out.write(|buffer| response::write_value(buffer, key, flags, value, None, after));
+        true
     }
 
     /// Looks up one key, gives a hit a new expiry if there is one, and shows it. Whether it is a hit.

@@ -70,6 +70,12 @@ impl Flushes {
         self.sweep_at = Some(0);
     }
 
+    /// Whether a flush waits for its moment, or there may be items that one killed.
+    #[inline]
+    pub(super) const fn matter(&self) -> bool {
+        self.pending_at_ms.is_some() || self.have_killed()
+    }
+
     /// Whether there may be items that a flush killed.
     #[inline]
     pub(super) const fn have_killed(&self) -> bool {

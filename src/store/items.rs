@@ -218,11 +218,24 @@ impl Items {
     /// Where the item under `key` lies.
     #[inline(always)]
     pub(super) fn find_sought(&self, key: Key<'_>, sought: Sought) -> Option<Place> {
+        if self.view_sought(key, sought).is_some() { Some(sought.place) } else { self.find(key, sought.hash) }
+    }
+
+    /// The item under `key`, if it is where the look-ahead has seen it.
+    #[inline(always)]
+    pub(super) fn view_sought(&self, key: Key<'_>, sought: Sought) -> Option<ItemView<'_>> {
         // Nothing has been moved or removed since, so an item under this key that lay there is still the one.
-        if sought.moves == self.moves && self.view(sought.place).key() == key.as_bytes() {
-            return Some(sought.place);
+        if sought.moves != self.moves {
+            return None;
         }
-        self.find(key, sought.hash)
+        let item = self.view(sought.place);
+        (item.key() == key.as_bytes()).then_some(item)
+    }
+
+    /// `len` bytes from `place` on, all of one segment.
+    #[inline(always)]
+    pub(super) fn bytes_at(&self, place: Place, len: usize) -> &[u8] {
+        self.arena.bytes(place, len)
     }
 
     /// The class of time to live for an item that dies at `deadline`.
