@@ -9,6 +9,7 @@ mod admin;
 mod authentication;
 mod conversation;
 mod look_ahead;
+mod multiget;
 mod node;
 mod packets;
 mod report;
