@@ -95,6 +95,7 @@ impl Executor<'_> {
 
     /// Carries out a retrieval of the plainest kind: no CAS unique, no touch, nobody who watches, and a hit where the
     /// look-ahead has seen it. Of any other does nothing, and returns `false`.
+    #[expect(clippy::inline_always, reason = "measured: 60 instructions less per key of a multi-get")]
     #[inline(always)]
     fn retrieve_inline(
         &mut self,

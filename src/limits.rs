@@ -54,6 +54,8 @@ pub const OUTPUT_BACKLOG_MAX: usize = 1 << 20;
 pub const INPUT_BACKLOG_MAX: usize = 16 << 10;
 /// Requests one connection may have on their way to other cores.
 pub const OUTSTANDING_PER_CONNECTION_MAX: usize = 256;
+/// Gets of one pipeline that travel to other cores together.
+pub const BATCH_GETS_MAX: usize = 64;
 /// Keys of one multi-get that are looked up at a time.
 pub const MULTIGET_WINDOW_KEYS: usize = 64;
 /// Requests, or keys of a multi-get, that a connection runs before others get their turn (`-R` changes it).
@@ -104,6 +106,8 @@ pub const MESH_RING_LEN: usize = 2 * CREDITS;
 pub const MESH_BATCH_LEN_MAX: usize = 256;
 /// Letters a core keeps for reuse.
 pub const LETTERS_KEPT_MAX: usize = CREDITS;
+/// Batches of gets a core keeps for reuse.
+pub const BATCHES_KEPT_MAX: usize = 64;
 /// Reply buffers a core keeps for reuse.
 pub const REPLY_BUFFERS_KEPT_MAX: usize = 256;
 /// Most executors of one process.
@@ -128,6 +132,7 @@ pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 
 const _: () = {
     assert!(MESH_RING_LEN >= 2 * CREDITS, "a pump must never wait on a send");
     assert!(OUTSTANDING_PER_CONNECTION_MAX <= CREDITS, "one connection must be able to get on alone");
+    assert!(BATCH_GETS_MAX <= u8::MAX as usize, "a letter says in a byte how many it carries");
     assert!(
         MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
         "a window's letters fit what a connection may post"

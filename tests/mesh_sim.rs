@@ -40,7 +40,7 @@ fn transcript(random: &mut Random, session: usize, requests: usize) -> Vec<u8> {
             15 => format!("md {key}{quiet} I\r\n"),
             16 => format!("ma {key} v N0 J7{quiet}\r\n"),
             17 => "mn\r\n".to_owned(),
-            _ => format!("get {key}\r\n"),
+            _ => gets(random, session),
         };
         text.extend_from_slice(line.as_bytes());
         if ["set ", "add ", "append ", "ms "].iter().any(|verb| line.starts_with(verb)) {
@@ -49,6 +49,21 @@ fn transcript(random: &mut Random, session: usize, requests: usize) -> Vec<u8> {
         }
     }
     text
+}
+
+/// A pipeline of gets of one key each: they travel together.
+fn gets(random: &mut Random, session: usize) -> String {
+    let most = [1, 5, 40, 200][random.below(4)];
+    let count = 1 + random.below(most);
+    let line = |_| {
+        let key = format!("s{session}:{}", random.below(12));
+        match random.below(4) {
+            0 => format!("mg {key} v k\r\n"),
+            1 => format!("get {key}\n"),
+            _ => format!("get {key}\r\n"),
+        }
+    };
+    (0..count).map(line).collect()
 }
 
 struct Session {
@@ -299,19 +314,19 @@ fn racing_delayed_flushes_end_alike_on_every_shard() {
     }
 }
 
-/// A get of a key that core 1 of two owns.
-fn get_from_core_1() -> Vec<u8> {
+/// A request about a key that core 1 of two owns, which travels in a letter of its own. Gets would share theirs.
+fn delete_from_core_1() -> Vec<u8> {
     let routing = Routing::new(2);
     let is_far = |key: &String| routing.owner(Key::new(key.as_bytes()).unwrap()) == ShardId(1);
     let key = (0..10_000).map(|number| format!("k{number}")).find(is_far).unwrap();
-    format!("get {key}\r\n").into_bytes()
+    format!("delete {key}\r\n").into_bytes()
 }
 
-/// Clients of core 0 that use up its credits for core 1, each with `requests` gets.
+/// Clients of core 0 that use up its credits for core 1, each with so many `requests`.
 fn use_up_credits(cluster: &mut Cluster, requests: usize) {
     for _ in 0..CREDITS / OUTSTANDING_PER_CONNECTION_MAX {
         let heavy = cluster.connect(0);
-        cluster.send(heavy, &get_from_core_1().repeat(requests));
+        cluster.send(heavy, &delete_from_core_1().repeat(requests));
     }
     assert_eq!(cluster.engines[0].credits()[1], 0);
 }
@@ -322,13 +337,13 @@ fn connections_that_close_while_they_wait_for_a_credit_keep_nobody_waiting() {
     use_up_credits(&mut cluster, OUTSTANDING_PER_CONNECTION_MAX);
     for _ in 0..CREDITS {
         let gone = cluster.connect(0);
-        cluster.send(gone, &get_from_core_1());
+        cluster.send(gone, &delete_from_core_1());
         cluster.engines[0].close(gone.id);
     }
     let patient = cluster.connect(0);
-    cluster.send(patient, &get_from_core_1());
+    cluster.send(patient, &delete_from_core_1());
     cluster.settle();
-    assert_eq!(cluster.receive(patient), b"END\r\n");
+    assert_eq!(cluster.receive(patient), b"NOT_FOUND\r\n");
 }
 
 #[test]
@@ -336,7 +351,7 @@ fn a_connection_gets_a_credit_though_others_have_much_to_send() {
     let mut cluster = Cluster::new(2, &config());
     use_up_credits(&mut cluster, 5 * OUTSTANDING_PER_CONNECTION_MAX);
     let patient = cluster.connect(0);
-    cluster.send(patient, &get_from_core_1());
+    cluster.send(patient, &delete_from_core_1());
     for home in 1.. {
         cluster.run(0);
         cluster.deliver(0, 1);

@@ -42,6 +42,8 @@ impl Conversation<'_> {
         let mut progress = Progress::Done;
         // Whether the last request was carried out here: then nothing has come that others would have to wait for.
         let mut was_plain = false;
+        // The last replies, if those before were gets of which some are another core's.
+        let mut batch = None;
         self.lend_buffer();
         while if was_plain { self.session.has_room() } else { self.session.may_run() } {
             if budget == 0 {
@@ -52,16 +54,37 @@ impl Conversation<'_> {
             if self.node.ahead.is_used_up(&input[used..]) {
                 self.node.look_ahead_over_input(&input[used..]);
             }
-            if self.session.framing.is_at_line()
-                && self.may_run_here(self.node.id)
-                && let Some(get) = self.node.ahead.next_get(&input[used..])
-            {
-                let Self { node, session, .. } = &mut *self;
-                session.framing.step_over_line();
-                session.slots.put(|out| node.run_foreseen(&get, out));
-                used += get.line_len;
-                budget -= 1;
-                was_plain = true;
+            if self.session.framing.is_at_line() && self.may_run_here(self.node.id) {
+                let rest = &input[used..];
+                if let Some(get) = self.node.ahead.next_get(rest) {
+                    let Self { node, session, .. } = &mut *self;
+                    session.framing.step_over_line();
+                    used += get.line_len;
+                    budget -= 1;
+                    was_plain = true;
+                    match batch {
+                        None => session.slots.put(|out| node.run_foreseen(&get, out)),
+                        Some(slot) => {
+                            session.slots.add_to_batch(slot, |batch| batch.put(|out| node.run_foreseen(&get, out)));
+                        }
+                    }
+                    continue;
+                }
+                // In strict order nothing may be sent to another core before what was sent to the one before is home.
+                if !self.node.config.strict_order
+                    && let Some((owner, line_len)) = self.node.ahead.next_far_get(rest)
+                {
+                    self.session.framing.step_over_line();
+                    self.send_in_batch(owner, &rest[..line_len], &mut batch);
+                    used += line_len;
+                    budget -= 1;
+                    was_plain = batch.is_some();
+                    continue;
+                }
+            }
+            if batch.is_some() {
+                self.close_batch(&mut batch);
+                was_plain = false;
                 continue;
             }
             let Session { framing, .. } = &mut *self.session;
@@ -75,6 +98,9 @@ impl Conversation<'_> {
                 None => break,
             }
             budget -= 1;
+        }
+        if batch.is_some() {
+            self.close_batch(&mut batch);
         }
         self.node.ahead.end_input();
         self.return_buffer();
@@ -114,7 +140,7 @@ impl Conversation<'_> {
 
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
-        self.session.outstanding -= 1;
+        self.session.outstanding -= letter.requests();
         if letter.slot.is_some() || self.session.fence.is_some() {
             self.lend_buffer();
         }
@@ -125,6 +151,7 @@ impl Conversation<'_> {
                 }
                 self.node.recycle(letter);
             }
+            Task::Gets { .. } => self.take_batch_home(letter),
             Task::Many { .. } => match &mut self.session.multiget {
                 Some(multiget) => multiget.take_home(letter),
                 None => self.node.recycle(letter),
@@ -369,11 +396,12 @@ impl Conversation<'_> {
                 self.serve_here(letter);
                 continue;
             }
+            let requests = letter.requests();
             if let Err(letter) = self.node.post(letter) {
                 self.session.parked.push_front(letter);
                 return;
             }
-            self.session.outstanding += 1;
+            self.session.outstanding += requests;
             self.session.last_owner = to;
         }
     }

@@ -27,6 +27,7 @@ struct Seen {
     address: usize,
     /// Which of those that this core owns it is, if it is one.
     ours: Option<u8>,
+    owner: ShardId,
     key_len: u8,
     line: Line,
 }
@@ -91,7 +92,7 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) const fn new() -> Self {
-        let nothing = Seen { address: 0, ours: None, key_len: 0, line: Line::Other };
+        let nothing = Seen { address: 0, ours: None, owner: ShardId(0), key_len: 0, line: Line::Other };
         Self {
             seen: [nothing; LOOK_AHEAD_KEYS],
             ours: [Sought::new(KeyHash(0)); LOOK_AHEAD_KEYS],
@@ -193,6 +194,11 @@ impl LookAhead {
         self.over(keys.map(|key| (key, Line::Other)), shard, Routing::new(1), ShardId(0));
     }
 
+    /// Looks at the lines of a letter, all of keys that this core owns.
+    pub(super) fn over_own_lines(&mut self, lines: &[u8], shard: &Shard) {
+        self.over_lines(lines, shard, Routing::new(1), ShardId(0));
+    }
+
     /// Looks at all keys of a line.
     pub(super) fn over_keys(&mut self, keys: Keys<'_>, shard: &Shard, routing: Routing, here: ShardId) {
         self.over(keys.map(|key| (key, Line::Other)), shard, routing, here);
@@ -213,8 +219,9 @@ impl LookAhead {
             self.len += 1;
             #[expect(clippy::cast_possible_truncation, reason = "a key has at most 250 bytes")]
             let key_len = key.as_bytes().len() as u8;
-            *seen = Seen { address: address(key), ours: None, key_len, line };
-            if routing.owner(key) == here {
+            let owner = routing.owner(key);
+            *seen = Seen { address: address(key), ours: None, owner, key_len, line };
+            if owner == here {
                 seen.ours = u8::try_from(ours).ok();
                 self.ours[ours] = shard.hash(key).into();
                 ours += 1;
@@ -227,7 +234,8 @@ impl LookAhead {
     }
 
     /// The get that `rest`, what is left of the input, begins with, if it was seen ahead and this core owns its key.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: what it found would go through memory, 40 instructions a get")]
+    #[inline(always)]
     pub(super) fn next_get<'a>(&mut self, rest: &'a [u8]) -> Option<ForeseenGet<'a>> {
         if self.across {
             // Whoever stands before has been answered in another way, or is gone.
@@ -249,6 +257,19 @@ impl LookAhead {
         };
         self.next += 1;
         Some(ForeseenGet { key, sought, meta, line_len })
+    }
+
+    /// The same of a get that another core owns: which, and the length of the line. To be asked when this core's own is not
+    /// there.
+    #[inline]
+    pub(super) fn next_far_get(&mut self, rest: &[u8]) -> Option<(ShardId, usize)> {
+        let seen = self.seen[..self.len].get(self.next).filter(|seen| seen.ours.is_none())?;
+        let (start, line_len) = seen.line.start_and_len()?;
+        if seen.address != rest.as_ptr().addr() + start {
+            return None;
+        }
+        self.next += 1;
+        Some((seen.owner, line_len))
     }
 
     /// Takes the first of `keys`, what is left of a line, if it was seen ahead; and by what it is looked up if this core owns

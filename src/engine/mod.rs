@@ -7,6 +7,7 @@
 
 mod admin;
 mod authentication;
+mod batch;
 mod conversation;
 mod look_ahead;
 mod multiget;

@@ -9,12 +9,13 @@ use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
 use crate::execute::meta::MetaCall;
 use crate::execute::observe::Observe;
-use crate::limits::{CREDITS, LETTERS_KEPT_MAX, LOOK_AHEAD_KEYS, REPLY_BUFFERS_KEPT_MAX};
+use crate::limits::{BATCHES_KEPT_MAX, CREDITS, LETTERS_KEPT_MAX, LOOK_AHEAD_KEYS, REPLY_BUFFERS_KEPT_MAX};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
 use crate::protocol::{Keys, Op, Output, Retrieval};
 use crate::routing::Routing;
+use crate::session::batch::Batch;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
 use crate::session::report::{Report, ReportKind};
 use crate::store::{ClassStats, Incoming, Shard, Sought, WalkCursor};
@@ -66,6 +67,7 @@ pub(super) struct Node {
     /// Where replies nobody wants are written.
     scratch: Output,
     pool: Vec<Box<Letter>>,
+    batches: Vec<Box<Batch>>,
     buffers: Vec<Vec<u8>>,
     /// On shard 0: the place of the last flush in the order of all.
     flush_epoch: u64,
@@ -96,6 +98,7 @@ impl Node {
             walks: Vec::new(),
             scratch: Output::default(),
             pool: Vec::new(),
+            batches: Vec::new(),
             buffers: Vec::new(),
             flush_epoch: 0,
             config,
@@ -203,6 +206,20 @@ impl Node {
             Task::Packet { request, key_len } => self.serve_packet(letter, &request, usize::from(key_len)),
             Task::Meta { verb, set, key_len, flags_len } => {
                 self.serve_meta(letter, verb, set, usize::from(key_len), usize::from(flags_len));
+            }
+            Task::Gets { .. } => {
+                let mut lines = &letter.data[..];
+                while !lines.is_empty() {
+                    if self.ahead.is_used_up(lines) {
+                        self.ahead.over_own_lines(lines, &self.shard);
+                    }
+                    let Some(get) = self.ahead.next_get(lines) else { break };
+                    let before = letter.reply.len();
+                    self.run_foreseen(&get, &mut letter.reply);
+                    letter.pieces.push(letter.reply.len() - before);
+                    lines = &lines[get.line_len..];
+                }
+                self.ahead.reset();
             }
             Task::Many { retrieval, reply_len_max } => {
                 let mut keys = PackedKeys(&letter.data);
@@ -315,6 +332,19 @@ impl Node {
         if self.pool.len() < LETTERS_KEPT_MAX {
             letter.recycle();
             self.pool.push(letter);
+        }
+    }
+
+    /// A batch, empty.
+    pub(super) fn batch(&mut self) -> Box<Batch> {
+        self.batches.pop().unwrap_or_default()
+    }
+
+    /// Takes a batch back, and its letters.
+    pub(super) fn recycle_batch(&mut self, mut batch: Box<Batch>) {
+        batch.recycle(|letter| self.recycle(letter));
+        if self.batches.len() < BATCHES_KEPT_MAX {
+            self.batches.push(batch);
         }
     }
 

@@ -48,6 +48,12 @@ pub enum Task {
         /// Length of the flags.
         flags_len: u16,
     },
+    /// Gets of one pipeline, each of one key; the letter's data are their lines, classic or meta, of the plain kinds that a
+    /// look-ahead understands.
+    Gets {
+        /// How many.
+        count: u8,
+    },
     /// Keys of a multi-get, as many as fit `reply_len_max` bytes of reply but at least one.
     Many {
         /// How to look them up.
@@ -125,7 +131,7 @@ pub struct Letter {
     pub value: Option<LargeValue>,
     /// The reply.
     pub reply: Output,
-    /// Of a multi-get: the length of each answered key's part of the reply.
+    /// Of gets and of a multi-get: the length of each answered key's part of the reply.
     pub pieces: Vec<usize>,
     /// The answer to [`Task::Totals`].
     pub totals: Option<Box<Totals>>,
@@ -152,6 +158,14 @@ impl Letter {
             report: None,
             descriptor: 0,
         })
+    }
+
+    /// Requests that it carries.
+    pub const fn requests(&self) -> usize {
+        match self.task {
+            Task::Gets { count } => count as usize,
+            _ => 1,
+        }
     }
 
     /// Begins the data with the key of a single request. Its length.

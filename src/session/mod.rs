@@ -3,6 +3,7 @@
 //!
 //! The session decides nothing about items and owns no shard; `engine` runs it.
 
+pub mod batch;
 pub mod framing;
 pub mod gather;
 pub mod letter;
@@ -32,7 +33,7 @@ pub struct Session {
     pub slots: Slots,
     /// Input that could not be used yet: an unfinished line or small value, or more requests than may run now.
     pub pending: Vec<u8>,
-    /// Letters under way for this conversation, those without a reply included.
+    /// Requests in letters under way for this conversation, those without a reply included.
     pub outstanding: usize,
     /// Letters that wait for a credit, or in strict order for the letters before them. Nothing runs behind them.
     pub parked: VecDeque<Box<Letter>>,

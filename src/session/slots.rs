@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 
 use crate::protocol::Output;
+use crate::session::batch::Batch;
+use crate::session::letter::Letter;
 
 /// The number of a slot: counts up over the life of the conversation.
 pub type SlotNumber = u64;
@@ -21,11 +23,13 @@ enum Slot {
     Open(Output),
     /// All of it is there.
     Ready(Output),
+    /// Replies to several requests, some of which are under way.
+    Batch(Box<Batch>),
 }
 
 /// The replies of one conversation that are not handed out yet.
 ///
-/// Invariant: the slot at the head of the queue is never `Ready`; what was, is in `out`.
+/// Invariant: the slot at the head of the queue is never `Ready`, nor a batch that is; what was, is in `out`.
 #[derive(Debug, Default)]
 pub struct Slots {
     out: Output,
@@ -33,6 +37,8 @@ pub struct Slots {
     head: SlotNumber,
     /// Bytes within `queue`.
     queued: usize,
+    /// Batches whose replies have been handed out.
+    joined: Vec<Box<Batch>>,
 }
 
 impl Slots {
@@ -85,6 +91,45 @@ impl Slots {
         self.head + self.queue.len() as u64 - 1
     }
 
+    /// Keeps the place of replies that come together. `batch` is empty.
+    pub fn reserve_batch(&mut self, batch: Box<Batch>) -> SlotNumber {
+        self.queue.push_back(Slot::Batch(batch));
+        self.head + self.queue.len() as u64 - 1
+    }
+
+    /// The batch in `slot`.
+    pub fn batch(&mut self, slot: SlotNumber) -> Option<&mut Batch> {
+        match self.entry(slot) {
+            Some(Slot::Batch(batch)) => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Has `add` add a request to the batch in `slot`.
+    pub fn add_to_batch(&mut self, slot: SlotNumber, add: impl FnOnce(&mut Batch)) {
+        if let Some(batch) = self.batch(slot) {
+            let before = batch.own_len();
+            add(batch);
+            let added = batch.own_len() - before;
+            self.queued += added;
+        }
+    }
+
+    /// Takes home a letter of the batch in `slot`.
+    pub fn take_home(&mut self, slot: SlotNumber, letter: Box<Letter>) {
+        let len = letter.reply.len();
+        if let Some(batch) = self.batch(slot) {
+            batch.take_home(letter);
+            self.queued += len;
+            self.hand_out();
+        }
+    }
+
+    /// A batch whose replies have all been handed out, to be used again.
+    pub fn take_joined(&mut self) -> Option<Box<Batch>> {
+        self.joined.pop()
+    }
+
     /// Adds `part` to the reply of `slot`, which stays open. Leaves `part` empty.
     pub fn extend(&mut self, slot: SlotNumber, part: &mut Output) {
         if slot == self.head {
@@ -110,6 +155,7 @@ impl Slots {
             *entry = match std::mem::replace(entry, Slot::Waiting) {
                 Slot::Open(output) | Slot::Ready(output) => Slot::Ready(output),
                 Slot::Waiting => Slot::Ready(Output::default()),
+                batch @ Slot::Batch(_) => batch,
             };
         }
         self.hand_out();
@@ -122,10 +168,21 @@ impl Slots {
 
     /// Moves what is ready at the head to the output, and what is there of the first that is not.
     fn hand_out(&mut self) {
-        while let Some(Slot::Ready(output)) = self.queue.front_mut() {
-            self.queued -= output.len();
-            self.out.append(output);
-            self.queue.pop_front();
+        loop {
+            match self.queue.front_mut() {
+                Some(Slot::Ready(output)) => {
+                    self.queued -= output.len();
+                    self.out.append(output);
+                }
+                Some(Slot::Batch(batch)) if batch.is_ready() => {
+                    self.queued -= batch.held();
+                    batch.join(&mut self.out);
+                }
+                _ => break,
+            }
+            if let Some(Slot::Batch(batch)) = self.queue.pop_front() {
+                self.joined.push(batch);
+            }
             self.head += 1;
         }
         if let Some(Slot::Open(output)) = self.queue.front_mut() {
