@@ -54,7 +54,7 @@ pub const OUTPUT_BACKLOG_MAX: usize = 1 << 20;
 pub const INPUT_BACKLOG_MAX: usize = 16 << 10;
 /// Requests one connection may have on their way to other cores.
 pub const OUTSTANDING_PER_CONNECTION_MAX: usize = 256;
-/// Reply bytes that wait for those of other cores behind them, so that both go in one send.
+/// Fewer reply bytes wait for a connection's letters to come home, so that all goes in one send.
 pub const HELD_BACK_MAX: usize = 16 << 10;
 /// Gets of one pipeline that travel to other cores together.
 pub const BATCH_GETS_MAX: usize = 64;

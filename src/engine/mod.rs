@@ -398,7 +398,7 @@ impl Engine {
         match find(&mut self.connections, id) {
             Some(connection) => Wants {
                 read: connection.session.wants_input(connection.queued),
-                send: connection.session.slots.is_to_be_sent(),
+                send: connection.session.is_to_be_sent(),
                 close: connection.session.is_finished(),
             },
             None => Wants { read: false, send: false, close: false },

@@ -15,7 +15,7 @@ pub mod stream;
 use std::collections::VecDeque;
 
 use crate::auth::scram::Exchange;
-use crate::limits::{INPUT_BACKLOG_MAX, OUTPUT_BACKLOG_MAX, OUTSTANDING_PER_CONNECTION_MAX};
+use crate::limits::{HELD_BACK_MAX, INPUT_BACKLOG_MAX, OUTPUT_BACKLOG_MAX, OUTSTANDING_PER_CONNECTION_MAX};
 use crate::session::framing::Framing;
 use crate::session::gather::Gather;
 use crate::session::letter::Letter;
@@ -139,6 +139,14 @@ impl Session {
     #[inline]
     pub const fn backlog(&self) -> usize {
         self.slots.buffered() + self.unsent
+    }
+
+    /// Whether there is something to be sent now. Little of it waits for letters that are under way, so that a pipeline or a
+    /// retrieval is answered by one send: that costs more than all else of the way to another core and home, which takes
+    /// microseconds.
+    pub const fn is_to_be_sent(&mut self) -> bool {
+        let ready = self.slots.out().len();
+        ready > 0 && (self.outstanding == 0 || ready >= HELD_BACK_MAX)
     }
 
     /// Whether nothing is under way for this conversation.

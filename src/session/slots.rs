@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::HELD_BACK_MAX;
 use crate::protocol::Output;
 use crate::session::batch::Batch;
 use crate::session::letter::Letter;
@@ -56,13 +55,6 @@ impl Slots {
     /// What may be sent.
     pub const fn out(&mut self) -> &mut Output {
         &mut self.out
-    }
-
-    /// Whether there is something to be sent now. Little of it waits for a batch that is next, so that a pipeline is
-    /// answered by one send: that costs more than all else of the way to another core, which takes microseconds.
-    pub fn is_to_be_sent(&self) -> bool {
-        let waits = matches!(self.queue.front(), Some(Slot::Batch(_))) && self.out.len() < HELD_BACK_MAX;
-        !self.out.is_empty() && !waits
     }
 
     /// Gives the output, which must be empty, memory to write into.
