@@ -110,6 +110,8 @@ pub const MESH_BATCH_LEN_MAX: usize = 256;
 pub const LETTERS_KEPT_MAX: usize = CREDITS;
 /// Batches of gets a core keeps for reuse.
 pub const BATCHES_KEPT_MAX: usize = 64;
+/// Retrievals of many keys a core keeps for reuse.
+pub const MULTIGETS_KEPT_MAX: usize = 64;
 /// Reply buffers a core keeps for reuse.
 pub const REPLY_BUFFERS_KEPT_MAX: usize = 256;
 /// Most executors of one process.
@@ -135,6 +137,7 @@ const _: () = {
     assert!(MESH_RING_LEN >= 2 * CREDITS, "a pump must never wait on a send");
     assert!(OUTSTANDING_PER_CONNECTION_MAX <= CREDITS, "one connection must be able to get on alone");
     assert!(BATCH_GETS_MAX <= u8::MAX as usize, "a letter says in a byte how many it carries");
+    assert!(MULTIGET_WINDOW_KEYS <= u8::MAX as usize + 1, "a byte tells the owners of a window's keys");
     assert!(
         MULTIGET_WINDOW_KEYS <= OUTSTANDING_PER_CONNECTION_MAX,
         "a window's letters fit what a connection may post"

@@ -4,8 +4,8 @@ use crate::engine::conversation::{Conversation, Progress};
 use crate::limits::OUTPUT_BACKLOG_MAX;
 use crate::protocol::text::response;
 use crate::protocol::{Keys, Op, Output, Retrieval};
-use crate::session::multiget::MultiGet;
 use crate::store::Incoming;
+use crate::terms::Key;
 
 impl Conversation<'_> {
     /// Looks up the keys of a retrieval.
@@ -33,7 +33,9 @@ impl Conversation<'_> {
                 (sought, budget, self.may_run_here(self.node.id), self.session.has_room())
             else {
                 let slot = self.session.slots.reserve();
-                self.session.multiget = Some(MultiGet::new(retrieval, &rest, slot));
+                let mut multiget = self.node.multiget();
+                multiget.begin(retrieval, &rest, slot);
+                self.session.multiget = Some(multiget);
                 self.node.later.push(self.id);
                 return;
             };
@@ -46,18 +48,27 @@ impl Conversation<'_> {
     /// Goes on with a multi-get until it has to wait for letters or for the client to read.
     pub(super) fn continue_multiget(&mut self) -> Progress {
         let Some(mut multiget) = self.session.multiget.take() else { return Progress::Done };
-        let mut part = Output::default();
         let mut budget = self.node.config.requests_per_turn;
         let progress = loop {
-            multiget.join(&mut part, |letter| self.node.recycle(letter));
-            self.session.slots.extend(multiget.slot, &mut part);
+            let Self { node, session, .. } = &mut *self;
+            let slot = multiget.slot;
+            if !multiget.is_waiting() {
+                node.ahead.over_own(multiget.own_keys(), &node.shard);
+                let (retrieval, mut used) = (multiget.retrieval, Vec::new());
+                let look_up = |key: Key<'_>, out: &mut Output| node.retrieve(retrieval, key, out);
+                session.slots.write(slot, |out| multiget.join(out, look_up, |letter| used.push(letter)));
+                node.ahead.reset();
+                used.into_iter().for_each(|letter| node.recycle(letter));
+            }
             if multiget.is_waiting() || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
                 break Progress::Done;
             }
             if multiget.window_is_done() {
                 if !multiget.has_more_keys() {
-                    part.put(response::END);
-                    self.session.slots.complete(multiget.slot, &mut part);
+                    let mut end = Output::default();
+                    end.put(response::END);
+                    self.session.slots.complete(slot, &mut end);
+                    self.node.recycle_multiget(multiget);
                     return Progress::Done;
                 }
                 if budget == 0 {
@@ -73,14 +84,17 @@ impl Conversation<'_> {
                 let retrieval = multiget.retrieval;
                 if let Some(key) = multiget.take_key_if(|key| routing.owner(key) == here) {
                     budget -= 1;
-                    self.node.retrieve(retrieval, key, &mut part);
+                    let Self { node, session, .. } = &mut *self;
+                    session.slots.write(slot, |out| node.retrieve(retrieval, key, out));
                     continue;
                 }
-                multiget.next_window(|key| routing.owner(key));
+                multiget.next_window(here, |key| routing.owner(key));
                 budget = budget.saturating_sub(crate::limits::MULTIGET_WINDOW_KEYS);
             }
             if multiget.has_unasked() {
-                let letters = multiget.ask(|to| self.node.letter(to, self.id));
+                let mut used = Vec::new();
+                let letters = multiget.ask(|to| self.node.letter(to, self.id), |letter| used.push(letter));
+                used.into_iter().for_each(|letter| self.node.recycle(letter));
                 self.session.multiget = Some(multiget);
                 self.session.parked.extend(letters);
                 self.post_parked();

@@ -9,7 +9,9 @@ use crate::engine::{Effect, EngineConfig};
 use crate::execute::Executor;
 use crate::execute::meta::MetaCall;
 use crate::execute::observe::Observe;
-use crate::limits::{BATCHES_KEPT_MAX, CREDITS, LETTERS_KEPT_MAX, LOOK_AHEAD_KEYS, REPLY_BUFFERS_KEPT_MAX};
+use crate::limits::{
+    BATCHES_KEPT_MAX, CREDITS, LETTERS_KEPT_MAX, LOOK_AHEAD_KEYS, MULTIGETS_KEPT_MAX, REPLY_BUFFERS_KEPT_MAX,
+};
 use crate::metrics::{ClassTotals, Counters, ItemTotals};
 use crate::protocol::binary::request::ItemRequest;
 use crate::protocol::meta::{FlagSet, MetaFlags, Verb};
@@ -17,6 +19,7 @@ use crate::protocol::{Keys, Op, Output, Retrieval};
 use crate::routing::Routing;
 use crate::session::batch::Batch;
 use crate::session::letter::{ConnectionId, Letter, PackedKeys, Task, Totals};
+use crate::session::multiget::MultiGet;
 use crate::session::report::{Report, ReportKind};
 use crate::store::{ClassStats, Incoming, Shard, Sought, WalkCursor};
 use crate::terms::{Deadline, Exptime, FlushOrder, Key, Now, ShardId};
@@ -68,6 +71,7 @@ pub(super) struct Node {
     scratch: Output,
     pool: Vec<Box<Letter>>,
     batches: Vec<Box<Batch>>,
+    multigets: Vec<Box<MultiGet>>,
     buffers: Vec<Vec<u8>>,
     /// On shard 0: the place of the last flush in the order of all.
     flush_epoch: u64,
@@ -99,6 +103,7 @@ impl Node {
             scratch: Output::default(),
             pool: Vec::new(),
             batches: Vec::new(),
+            multigets: Vec::new(),
             buffers: Vec::new(),
             flush_epoch: 0,
             config,
@@ -345,6 +350,19 @@ impl Node {
         batch.recycle(|letter| self.recycle(letter));
         if self.batches.len() < BATCHES_KEPT_MAX {
             self.batches.push(batch);
+        }
+    }
+
+    /// A retrieval of many keys, empty.
+    pub(super) fn multiget(&mut self) -> Box<MultiGet> {
+        self.multigets.pop().unwrap_or_default()
+    }
+
+    /// Takes a retrieval back, and its letters.
+    pub(super) fn recycle_multiget(&mut self, mut multiget: Box<MultiGet>) {
+        multiget.recycle(|letter| self.recycle(letter));
+        if self.multigets.len() < MULTIGETS_KEPT_MAX {
+            self.multigets.push(multiget);
         }
     }
 

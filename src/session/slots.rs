@@ -130,10 +130,10 @@ impl Slots {
         self.joined.pop()
     }
 
-    /// Adds `part` to the reply of `slot`, which stays open. Leaves `part` empty.
-    pub fn extend(&mut self, slot: SlotNumber, part: &mut Output) {
+    /// Adds to the reply of `slot`, which stays open.
+    pub fn write(&mut self, slot: SlotNumber, write: impl FnOnce(&mut Output)) {
         if slot == self.head {
-            self.out.append(part);
+            write(&mut self.out);
             return;
         }
         if let Some(entry) = self.entry(slot) {
@@ -141,11 +141,17 @@ impl Slots {
                 *entry = Slot::Open(Output::default());
             }
             if let Slot::Open(output) = entry {
-                let added = part.len();
-                output.append(part);
+                let before = output.len();
+                write(output);
+                let added = output.len() - before;
                 self.queued += added;
             }
         }
+    }
+
+    /// Adds `part` to the reply of `slot`, which stays open. Leaves `part` empty.
+    pub fn extend(&mut self, slot: SlotNumber, part: &mut Output) {
+        self.write(slot, |output| output.append(part));
     }
 
     /// Ends the reply of `slot` with `part`. Leaves `part` empty.
