@@ -56,6 +56,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "engine-getk-16", requests: PIPELINE, set_up: || engine(pipeline(binary_get)) },
     Scenario { name: "engine-multiget-50", requests: KEYS, set_up: || engine(multiget) },
     Scenario { name: "mesh-get-16", requests: PIPELINE, set_up: mesh },
+    Scenario { name: "mesh-multiget-50", requests: KEYS, set_up: mesh_multiget },
 ];
 
 fn main() {
@@ -235,15 +236,30 @@ fn mesh() -> Box<dyn FnMut(usize)> {
     }
     let inputs: Vec<Vec<u8>> =
         keys.chunks_exact(PIPELINE).map(|keys| keys.iter().flat_map(|&number| get(number)).collect()).collect();
-    Box::new(move |round| {
-        let now = cluster.now;
-        cluster.engines[0].receive(client.id, &inputs[round], now);
-        for (from, to) in [(0, 1), (1, 0)] {
-            let shard = ShardId(u16::try_from(to).unwrap());
-            let mut letters = std::mem::take(cluster.engines[from].outbox(shard));
-            cluster.engines[to].deliver_all(&mut letters, now);
-            *cluster.engines[from].outbox(shard) = letters;
-        }
-        send(&mut cluster, client);
-    })
+    Box::new(move |round| ask_others(&mut cluster, client, &inputs[round]))
+}
+
+/// The same of a retrieval of many keys of four cores.
+fn mesh_multiget() -> Box<dyn FnMut(usize)> {
+    let mut cluster = Cluster::new(4, &config());
+    let client = cluster.connect(0);
+    for number in 0..ITEMS {
+        cluster.exchange(client, &set(number));
+    }
+    let inputs = inputs(multiget);
+    Box::new(move |round| ask_others(&mut cluster, client, &inputs[round]))
+}
+
+/// One read of core 0, letters to the others and home, and one write.
+fn ask_others(cluster: &mut Cluster, client: Client, bytes: &[u8]) {
+    let now = cluster.now;
+    cluster.engines[0].receive(client.id, bytes, now);
+    let others = 1..cluster.engines.len();
+    for (from, to) in others.clone().map(|other| (0, other)).chain(others.map(|other| (other, 0))) {
+        let shard = ShardId(u16::try_from(to).unwrap());
+        let mut letters = std::mem::take(cluster.engines[from].outbox(shard));
+        cluster.engines[to].deliver_all(&mut letters, now);
+        *cluster.engines[from].outbox(shard) = letters;
+    }
+    send(cluster, client);
 }
