@@ -7,7 +7,7 @@ use crate::terms::ShardId;
 
 impl Conversation<'_> {
     /// Has a get travel to the owner of its key, in the batch that `batch` names or in a new one. Leaves `batch` empty once
-    /// that is full: then it is on its way.
+    /// that is full: then its letters are posted, as far as there are credits.
     pub(super) fn send_in_batch(&mut self, owner: ShardId, line: &[u8], batch: &mut Option<SlotNumber>) {
         let Self { node, session, id } = &mut *self;
         let slot = *batch.get_or_insert_with(|| session.slots.reserve_batch(node.batch()));
@@ -31,6 +31,10 @@ impl Conversation<'_> {
     pub(super) fn take_batch_home(&mut self, letter: Box<Letter>) {
         let Some(slot) = letter.slot else { return };
         self.session.slots.take_home(slot, letter);
+    }
+
+    /// Takes back batches whose replies have been handed out.
+    pub(super) fn recycle_joined(&mut self) {
         while let Some(batch) = self.session.slots.take_joined() {
             self.node.recycle_batch(batch);
         }

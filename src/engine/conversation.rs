@@ -40,9 +40,10 @@ impl Conversation<'_> {
         let mut used = 0;
         let mut budget = self.node.config.requests_per_turn;
         let mut progress = Progress::Done;
-        // Whether the last request was carried out here: then nothing has come that others would have to wait for.
+        // Whether the last request was carried out here, or waits in a batch: then nothing has come that others would have to
+        // wait for.
         let mut was_plain = false;
-        // The last replies, if those before were gets of which some are another core's.
+        // The slot of the batch of gets that is still open.
         let mut batch = None;
         self.lend_buffer();
         while if was_plain { self.session.has_room() } else { self.session.may_run() } {
@@ -72,12 +73,13 @@ impl Conversation<'_> {
                 }
                 // In strict order nothing may be sent to another core before what was sent to the one before is home.
                 if !self.node.config.strict_order
-                    && let Some((owner, line_len)) = self.node.ahead.next_far_get(rest)
+                    && let Some((owner, line)) = self.node.ahead.next_far_get(rest)
                 {
                     self.session.framing.step_over_line();
-                    self.send_in_batch(owner, &rest[..line_len], &mut batch);
-                    used += line_len;
+                    self.send_in_batch(owner, line, &mut batch);
+                    used += line.len();
                     budget -= 1;
+                    // A batch that was full has been posted, as far as credits allow.
                     was_plain = batch.is_some();
                     continue;
                 }
@@ -173,6 +175,7 @@ impl Conversation<'_> {
             }
         }
         self.lift_fence();
+        self.recycle_joined();
     }
 
     /// Runs one request. Whether that was on this core, and it is done: then nothing has come to wait for.
@@ -401,7 +404,7 @@ impl Conversation<'_> {
                 self.session.parked.push_front(letter);
                 return;
             }
-            self.session.outstanding += requests;
+            self.session.post(requests);
             self.session.last_owner = to;
         }
     }
@@ -409,7 +412,7 @@ impl Conversation<'_> {
     /// Serves a letter that this core sent itself.
     pub(super) fn serve_here(&mut self, mut letter: Box<Letter>) {
         self.node.serve(&mut letter);
-        self.session.outstanding += 1;
+        self.session.post(letter.requests());
         self.take_home(letter);
     }
 

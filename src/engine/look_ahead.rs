@@ -259,17 +259,18 @@ impl LookAhead {
         Some(ForeseenGet { key, sought, meta, line_len })
     }
 
-    /// The same of a get that another core owns: which, and the length of the line. To be asked when this core's own is not
-    /// there.
+    /// The same of a get that another core owns: which, and the line. To be asked when this core's own is not there.
     #[inline]
-    pub(super) fn next_far_get(&mut self, rest: &[u8]) -> Option<(ShardId, usize)> {
+    pub(super) fn next_far_get<'a>(&mut self, rest: &'a [u8]) -> Option<(ShardId, &'a [u8])> {
         let seen = self.seen[..self.len].get(self.next).filter(|seen| seen.ours.is_none())?;
         let (start, line_len) = seen.line.start_and_len()?;
         if seen.address != rest.as_ptr().addr() + start {
             return None;
         }
+        // An input that is used up ends where the next may begin.
+        let line = rest.get(..line_len)?;
         self.next += 1;
-        Some((seen.owner, line_len))
+        Some((seen.owner, line))
     }
 
     /// Takes the first of `keys`, what is left of a line, if it was seen ahead; and by what it is looked up if this core owns

@@ -418,6 +418,7 @@ impl Engine {
             None => Outgoing::Chunks(out.take_chunks()),
         };
         connection.session.unsent += len;
+        connection.session.held_until = None;
         Some(outgoing)
     }
 
@@ -492,7 +493,9 @@ impl Engine {
         let Self { node, connections, runnable, .. } = self;
         let Some(connection) = find(connections, id) else { return };
         node.descriptor = connection.peer.descriptor;
-        let progress = Conversation { node, session: &mut connection.session, id }.resume();
+        let mut conversation = Conversation { node, session: &mut connection.session, id };
+        let progress = conversation.resume();
+        conversation.recycle_joined();
         queue_if(progress == Progress::Yield, connection, runnable);
         if !connection.queued && !connection.session.pending.is_empty() {
             run_pending(node, connection, runnable);

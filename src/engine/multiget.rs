@@ -54,11 +54,15 @@ impl Conversation<'_> {
             let slot = multiget.slot;
             if !multiget.is_waiting() {
                 node.ahead.over_own(multiget.own_keys(), &node.shard);
+                let room = OUTPUT_BACKLOG_MAX.saturating_sub(session.backlog());
+                // The letters are the node's to take back, which is lent out until all is joined.
                 let (retrieval, mut used) = (multiget.retrieval, Vec::new());
                 let look_up = |key: Key<'_>, out: &mut Output| node.retrieve(retrieval, key, out);
-                session.slots.write(slot, |out| multiget.join(out, look_up, |letter| used.push(letter)));
+                session.slots.write(slot, |out| multiget.join(out, room, look_up, |letter| used.push(letter)));
                 node.ahead.reset();
-                used.into_iter().for_each(|letter| node.recycle(letter));
+                for letter in used {
+                    node.recycle(letter);
+                }
             }
             if multiget.is_waiting() || self.session.backlog() >= OUTPUT_BACKLOG_MAX {
                 break Progress::Done;
@@ -94,7 +98,9 @@ impl Conversation<'_> {
             if multiget.has_unasked() {
                 let mut used = Vec::new();
                 let letters = multiget.ask(|to| self.node.letter(to, self.id), |letter| used.push(letter));
-                used.into_iter().for_each(|letter| self.node.recycle(letter));
+                for letter in used {
+                    self.node.recycle(letter);
+                }
                 self.session.multiget = Some(multiget);
                 self.session.parked.extend(letters);
                 self.post_parked();

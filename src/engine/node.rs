@@ -354,6 +354,7 @@ impl Node {
     }
 
     /// A retrieval of many keys, empty.
+    #[expect(clippy::unnecessary_box_returns, reason = "the box, too, is used again")]
     pub(super) fn multiget(&mut self) -> Box<MultiGet> {
         self.multigets.pop().unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! What the engine keeps for a connection between its requests.
 
 use super::*;
+use crate::limits::OUTPUT_BACKLOG_MAX;
 use crate::memory::Budget;
 use crate::terms::Key;
 
@@ -151,4 +152,108 @@ fn a_watcher_that_is_gone_leaves_nothing_behind() {
     home.tick(later);
     away.tick(later);
     assert!(home.node.observer.is_none() && away.node.observer.is_none(), "nobody fetches any more");
+}
+
+/// All letters that wait to be sent to core 1, answered by it.
+fn answered(home: &mut Engine, away: &mut Engine) -> Vec<Box<Letter>> {
+    for letter in std::mem::take(home.outbox(ShardId(1))) {
+        away.deliver(letter, NOW);
+    }
+    std::mem::take(away.outbox(ShardId(0)))
+}
+
+#[test]
+fn first_replies_of_a_pipeline_wait_for_those_of_another_core() {
+    let (mut home, mut away) = cores_and_client();
+    let (near, far) = (key_of(&home, 0), key_of(&home, 1));
+    home.receive(CLIENT, format!("get {near}\r\nget {far}\r\nget {near}\r\n").as_bytes(), NOW);
+    assert!(!home.wants(CLIENT).send);
+    carry(&mut home, &mut away);
+    assert!(home.wants(CLIENT).send);
+    assert!(matches!(home.take_output(CLIENT), Some(Outgoing::Single(reply)) if reply == b"END\r\nEND\r\nEND\r\n"));
+}
+
+#[test]
+fn replies_do_not_wait_for_requests_that_come_later() {
+    let (mut home, mut away) = cores_and_client();
+    let line = format!("get {}\r\n", key_of(&home, 1));
+    home.receive(CLIENT, line.as_bytes(), NOW);
+    let mut longest = 0;
+    let mut held = 0;
+    // There is always one under way: the next comes before the one before is home.
+    for _ in 0..1000 {
+        let letters = answered(&mut home, &mut away);
+        home.receive(CLIENT, line.as_bytes(), NOW);
+        for letter in letters {
+            home.deliver(letter, NOW);
+        }
+        held += 1;
+        if home.wants(CLIENT).send {
+            assert!(home.take_output(CLIENT).is_some());
+            home.sent(CLIENT, None, NOW);
+            (longest, held) = (longest.max(held), 0);
+        }
+    }
+    assert_eq!(longest, 2, "a reply waits for the one letter that was under way when it was ready");
+}
+
+#[test]
+fn a_batch_goes_back_whoever_hands_out_its_replies() {
+    let (mut home, mut away) = cores_and_client();
+    let far = key_of(&home, 1);
+    home.receive(CLIENT, format!("touch {far} 1\r\nget {far}\r\nget {far}\r\n").as_bytes(), NOW);
+    let mut letters = answered(&mut home, &mut away);
+    assert_eq!(letters.len(), 2);
+    // The batch is home first and waits for the reply before it.
+    letters.reverse();
+    for letter in letters {
+        home.deliver(letter, NOW);
+    }
+    assert!(
+        matches!(home.take_output(CLIENT), Some(Outgoing::Single(reply)) if reply == b"NOT_FOUND\r\nEND\r\nEND\r\n")
+    );
+    assert!(session(&mut home).slots.take_joined().is_none());
+}
+
+#[test]
+fn an_input_that_is_used_up_does_not_go_on_in_the_next() {
+    let (mut home, mut away) = cores_and_client();
+    let set = format!("set {} 0 0 1\r\nv\r\n", key_of(&home, 0));
+    let both = format!("{set}get {}\r\n", key_of(&home, 1));
+    let (first, second) = both.as_bytes().split_at(set.len());
+    assert_eq!(home.foresee([(CLIENT, first), (CLIENT, second)].into_iter()), 2);
+    home.receive(CLIENT, first, NOW);
+    home.receive(CLIENT, second, NOW);
+    home.end_foresight();
+    carry(&mut home, &mut away);
+    assert!(matches!(home.take_output(CLIENT), Some(Outgoing::Single(reply)) if reply == b"STORED\r\nEND\r\n"));
+}
+
+#[test]
+fn a_retrieval_that_nobody_reads_holds_few_of_its_own_cores_values() {
+    let (mut home, mut away) = cores_and_client();
+    let value = vec![b'v'; 1_000_000];
+    let is_near = |key: &String| home.node.routing.owner(Key::new(key.as_bytes()).unwrap()) == ShardId(0);
+    let keys: Vec<String> = (0..).map(|number| format!("k{number}")).filter(is_near).take(8).collect();
+    for key in &keys {
+        home.receive(CLIENT, format!("set {key} 0 0 {} noreply\r\n", value.len()).as_bytes(), NOW);
+        home.receive(CLIENT, &[&value[..], b"\r\n"].concat(), NOW);
+    }
+    let line = format!("get {} {}\r\n", key_of(&home, 1), keys.join(" "));
+    home.receive(CLIENT, line.as_bytes(), NOW);
+    let (mut values, mut most) = (0, 0);
+    for _ in 0..100 {
+        carry(&mut home, &mut away);
+        most = most.max(home.backlog(CLIENT).1);
+        match home.take_output(CLIENT) {
+            Some(Outgoing::Chunks(chunks)) => {
+                values += chunks.iter().filter(|c| c.as_bytes().len() == value.len()).count();
+            }
+            Some(Outgoing::Single(end)) => assert_eq!(end, b"END\r\n"),
+            None => break,
+        }
+        home.sent(CLIENT, None, NOW);
+    }
+    assert_eq!(values, keys.len());
+    assert!(most <= OUTPUT_BACKLOG_MAX + value.len() + 100, "{most} bytes");
 }

@@ -92,6 +92,7 @@ impl Batch {
     /// Takes a letter that came home.
     pub fn take_home(&mut self, letter: Box<Letter>) {
         if let Some(share) = self.shares.iter_mut().find(|share| share.owner == letter.to) {
+            debug_assert_eq!(letter.pieces.len(), usize::from(share.gets), "who owns them understands the same lines");
             share.letter = Some(letter);
             self.under_way -= 1;
         }

@@ -35,6 +35,10 @@ pub struct Session {
     pub pending: Vec<u8>,
     /// Requests in letters under way for this conversation, those without a reply included.
     pub outstanding: usize,
+    /// Requests that have been posted so far.
+    pub posted: u64,
+    /// While replies are held back: they are sent when so many of the requests posted are home.
+    pub held_until: Option<u64>,
     /// Letters that wait for a credit, or in strict order for the letters before them. Nothing runs behind them.
     pub parked: VecDeque<Box<Letter>>,
     /// The owner that the last letter went to.
@@ -91,6 +95,8 @@ impl Session {
             slots: Slots::default(),
             pending: Vec::new(),
             outstanding: 0,
+            posted: 0,
+            held_until: None,
             parked: VecDeque::new(),
             last_owner: ShardId(0),
             multiget: None,
@@ -141,12 +147,23 @@ impl Session {
         self.slots.buffered() + self.unsent
     }
 
-    /// Whether there is something to be sent now. Little of it waits for letters that are under way, so that a pipeline or a
-    /// retrieval is answered by one send: that costs more than all else of the way to another core and home, which takes
-    /// microseconds.
-    pub const fn is_to_be_sent(&mut self) -> bool {
+    /// Notes that requests are under way.
+    pub const fn post(&mut self, requests: usize) {
+        self.outstanding += requests;
+        self.posted += requests as u64;
+    }
+
+    /// Whether there is something to be sent now. Little of it waits for the letters that are under way when it is ready, so
+    /// that a pipeline or a retrieval is answered by one send: that costs more than all else of the way to another core and
+    /// home, which takes microseconds. It does not wait for what is posted later, or a client that always has something
+    /// under way would hear nothing for long.
+    pub fn is_to_be_sent(&mut self) -> bool {
         let ready = self.slots.out().len();
-        ready > 0 && (self.outstanding == 0 || ready >= HELD_BACK_MAX)
+        if ready == 0 || ready >= HELD_BACK_MAX || self.outstanding == 0 {
+            return ready > 0;
+        }
+        let home = self.posted - self.outstanding as u64;
+        home >= *self.held_until.get_or_insert(self.posted)
     }
 
     /// Whether nothing is under way for this conversation.

@@ -23,7 +23,8 @@ struct Entry {
     share: u8,
 }
 
-/// The keys of the window that one core owns. They are answered in order.
+/// The keys of the window that one core owns. They are answered in order, and other than in a batch not always by one
+/// letter: an owner may leave some over.
 #[derive(Debug)]
 struct Share {
     owner: ShardId,
@@ -181,14 +182,16 @@ impl MultiGet {
         }
     }
 
-    /// Moves the answers that are next in order to `out`; `look_up` writes those of this core's keys. Letters go to `used`
-    /// when the window is done.
+    /// Moves the answers that are next in order to `out`; `look_up` writes those of this core's keys, until there are `room`
+    /// bytes more in `out`. Letters go to `used` when the window is done.
     pub fn join(
         &mut self,
         out: &mut Output,
+        room: usize,
         mut look_up: impl FnMut(Key<'_>, &mut Output),
         mut used: impl FnMut(Box<Letter>),
     ) {
+        let full = out.len() + room;
         while let Some(&entry) = self.window.get(self.joined) {
             let share = &mut self.shares[usize::from(entry.share)];
             if !share.is_own {
@@ -197,6 +200,8 @@ impl MultiGet {
                     letter.reply.move_front(len, out);
                 }
                 share.joined += 1;
+            } else if out.len() >= full {
+                return;
             } else if let Some(key) = self.key(entry) {
                 look_up(key, out);
             }
@@ -291,8 +296,9 @@ mod tests {
                 while let Some(mut letter) = letters.pop() {
                     answer(&mut letter, keys_max);
                     multiget.take_home(letter);
-                    multiget.join(&mut out, look_up, |_| recycled += 1);
+                    multiget.join(&mut out, 100, look_up, |_| recycled += 1);
                 }
+                multiget.join(&mut out, 100, look_up, |_| recycled += 1);
                 assert!(!multiget.is_waiting());
             }
             assert_eq!(out.to_vec(), (line.replace(' ', ";") + ";").as_bytes());

@@ -151,6 +151,9 @@ impl Cluster {
     /// A client takes what is ready for it.
     pub(crate) fn receive(&mut self, client: Client) -> Vec<u8> {
         let engine = &mut self.engines[client.core];
+        if !engine.wants(client.id).send {
+            return Vec::new();
+        }
         let bytes = match engine.take_output(client.id) {
             Some(Outgoing::Single(bytes)) => bytes,
             Some(Outgoing::Chunks(chunks)) => chunks.iter().flat_map(Chunk::as_bytes).copied().collect(),
