@@ -95,8 +95,9 @@ impl Conversation<'_> {
 
     /// Goes on with a dump: asks the next shard for a little more, once the client has taken what came before.
     pub(super) fn continue_dump(&mut self) -> Progress {
+        let has_to_wait = self.node.config.strict_order && self.session.outstanding() > 0;
         let Some(dump) = &mut self.session.dump else { return Progress::Done };
-        if dump.is_waiting || (self.node.config.strict_order && self.session.outstanding > 0) {
+        if dump.is_waiting || has_to_wait {
             return Progress::Done;
         }
         if dump.shard == self.node.routing.shards() || dump.items_left == 0 {

@@ -142,7 +142,7 @@ impl Conversation<'_> {
 
     /// A letter of this conversation came home.
     pub(super) fn take_home(&mut self, mut letter: Box<Letter>) {
-        self.session.outstanding -= letter.requests();
+        self.session.take_home(letter.requests());
         if letter.slot.is_some() || self.session.fence.is_some() {
             self.lend_buffer();
         }
@@ -302,7 +302,7 @@ impl Conversation<'_> {
 
     /// Whether a request may run on this core's shard now: in strict order it waits for the letters before it.
     pub(super) fn may_run_here(&self, owner: ShardId) -> bool {
-        owner == self.node.id && !(self.node.config.strict_order && self.session.outstanding > 0)
+        owner == self.node.id && !(self.node.config.strict_order && self.session.outstanding() > 0)
     }
 
     /// Runs a request on its owner. Whether that was here, and it is done.
@@ -375,7 +375,7 @@ impl Conversation<'_> {
     }
 
     fn lift_fence(&mut self) {
-        if self.session.outstanding > 0 || !self.session.parked.is_empty() {
+        if self.session.outstanding() > 0 || !self.session.parked.is_empty() {
             return;
         }
         if let Some(fence) = self.session.fence.take() {
@@ -390,7 +390,7 @@ impl Conversation<'_> {
         let strict = self.node.config.strict_order;
         while let Some(letter) = self.session.parked.pop_front() {
             let to = letter.to;
-            if strict && self.session.outstanding > 0 && (to == self.node.id || to != self.session.last_owner) {
+            if strict && self.session.outstanding() > 0 && (to == self.node.id || to != self.session.last_owner) {
                 self.session.parked.push_front(letter);
                 return;
             }
@@ -440,7 +440,7 @@ impl Conversation<'_> {
                 }
                 return;
             }
-            if self.node.config.strict_order && self.session.outstanding > 0 {
+            if self.node.config.strict_order && self.session.outstanding() > 0 {
                 self.session.gather = Some(gather);
                 return;
             }

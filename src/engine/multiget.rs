@@ -80,7 +80,7 @@ impl Conversation<'_> {
                     break Progress::Yield;
                 }
                 // The strict order lets nothing run before the letters of earlier requests are home.
-                if self.node.config.strict_order && self.session.outstanding > 0 {
+                if self.node.config.strict_order && self.session.outstanding() > 0 {
                     break Progress::Done;
                 }
                 let routing = self.node.routing;

@@ -85,7 +85,7 @@ fn a_connection_without_a_reply_to_write_keeps_no_buffer() {
     let far = key_of(&home, 1);
     home.receive(CLIENT, format!("set {far} 0 0 1 noreply\r\nv\r\n").as_bytes(), NOW);
     carry(&mut home, &mut away);
-    assert_eq!(session(&mut home).outstanding, 0);
+    assert_eq!(session(&mut home).outstanding(), 0);
     assert!(!session(&mut home).slots.out().has_buffer());
 }
 

@@ -312,7 +312,7 @@ impl Conversation<'_> {
                     watching.take_home(shard);
                 }
             } else {
-                self.session.outstanding += 1;
+                self.session.post(1);
             }
         }
     }

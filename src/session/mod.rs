@@ -34,10 +34,10 @@ pub struct Session {
     /// Input that could not be used yet: an unfinished line or small value, or more requests than may run now.
     pub pending: Vec<u8>,
     /// Requests in letters under way for this conversation, those without a reply included.
-    pub outstanding: usize,
-    /// Requests that have been posted so far.
-    pub posted: u64,
-    /// While replies are held back: they are sent when so many of the requests posted are home.
+    outstanding: usize,
+    /// Requests of this conversation that have come home in letters so far.
+    home: u64,
+    /// While replies are held back: they are sent when so many requests have come home.
     pub held_until: Option<u64>,
     /// Letters that wait for a credit, or in strict order for the letters before them. Nothing runs behind them.
     pub parked: VecDeque<Box<Letter>>,
@@ -95,7 +95,7 @@ impl Session {
             slots: Slots::default(),
             pending: Vec::new(),
             outstanding: 0,
-            posted: 0,
+            home: 0,
             held_until: None,
             parked: VecDeque::new(),
             last_owner: ShardId(0),
@@ -150,7 +150,17 @@ impl Session {
     /// Notes that requests are under way.
     pub const fn post(&mut self, requests: usize) {
         self.outstanding += requests;
-        self.posted += requests as u64;
+    }
+
+    /// Notes that requests have come home.
+    pub const fn take_home(&mut self, requests: usize) {
+        self.outstanding -= requests;
+        self.home += requests as u64;
+    }
+
+    /// Requests under way.
+    pub const fn outstanding(&self) -> usize {
+        self.outstanding
     }
 
     /// Whether there is something to be sent now. Little of it waits for the letters that are under way when it is ready, so
@@ -162,8 +172,7 @@ impl Session {
         if ready == 0 || ready >= HELD_BACK_MAX || self.outstanding == 0 {
             return ready > 0;
         }
-        let home = self.posted - self.outstanding as u64;
-        home >= *self.held_until.get_or_insert(self.posted)
+        self.home >= *self.held_until.get_or_insert(self.home + self.outstanding as u64)
     }
 
     /// Whether nothing is under way for this conversation.
