@@ -1,7 +1,7 @@
 //! Many sessions on many shards, with every letter delayed at random, from one seed.
 //!
-//! Each pair of cores stays first in first out, as the mesh is; all else is random: who is delivered to, when a client
-//! sends, how its input is cut, when it reads. `RINGCACHED_SEED=n` runs one seed alone.
+//! Each pair of cores stays first in first out, as the mesh is; all else is random: who is delivered to, who sleeps while
+//! others serve at its desk, when a client sends, how its input is cut, when it reads. `RINGCACHED_SEED=n` runs one seed alone.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -141,7 +141,7 @@ fn sessions_get_what_they_would_get_alone(strict_order: bool) {
         let mut config = config();
         config.strict_order = strict_order;
         config.requests_per_turn = [1, 7, 512][random.below(3)];
-        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config);
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config).napping(seed);
         let mut sessions: Vec<Session> = (0..cores * 3)
             .map(|number| Session {
                 client: cluster.connect(number % cores),
@@ -177,7 +177,7 @@ fn increments_of_a_shared_key_are_all_counted_and_seen_in_order() {
     for seed in seeds(12) {
         let mut random = Random(seed);
         let cores = 2 + random.below(4);
-        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config());
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config()).napping(seed);
         let first = cluster.connect(0);
         let last = cluster.connect(cores - 1);
         cluster.exchange(first, b"set n 0 0 1\r\n0\r\n");
@@ -208,7 +208,7 @@ fn one_client_wins_whatever_the_delays() {
     for seed in seeds(30) {
         let mut random = Random(seed);
         let cores = 2 + random.below(4);
-        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config());
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config()).napping(seed);
         let first = cluster.connect(0);
         let begin: &[u8] = [&b""[..], b"ms k 1\r\nx\r\nmd k I\r\n", b"ms k 1 T20\r\nx\r\n"][random.below(3)];
         cluster.exchange(first, begin);
@@ -233,7 +233,7 @@ fn one_client_wins_whatever_the_delays() {
 fn a_closed_connection_strands_no_letter() {
     for seed in seeds(12) {
         let mut random = Random(seed);
-        let mut cluster = Cluster::new(4, &config());
+        let mut cluster = Cluster::new(4, &config()).napping(seed);
         for _ in 0..20 {
             let core = random.below(4);
             let client = cluster.connect(core);
@@ -255,7 +255,7 @@ fn an_immediate_flush_is_a_barrier_over_all_cores() {
     for seed in seeds(12) {
         let mut random = Random(seed);
         let cores = 2 + random.below(4);
-        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config());
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config()).napping(seed);
         let clients: Vec<Client> = (0..cores).map(|core| cluster.connect(core)).collect();
         let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
         for key in &keys {
@@ -288,7 +288,7 @@ fn racing_delayed_flushes_end_alike_on_every_shard() {
     for seed in seeds(40) {
         let mut random = Random(seed);
         let cores = 2 + random.below(4);
-        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config());
+        let mut cluster = Cluster::new(u16::try_from(cores).unwrap(), &config()).napping(seed);
         let clients: Vec<Client> = (0..cores).map(|core| cluster.connect(core)).collect();
         let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
         for key in &keys {

@@ -74,7 +74,7 @@ impl Pair {
         let mut config = config();
         config.shard.budget = Arc::new(Budget::new(plan.memory_limit * usize::from(plan.cores)));
         config.shard.item_size_max = plan.value_len_max;
-        let mut cluster = Cluster::new(plan.cores, &config);
+        let mut cluster = Cluster::new(plan.cores, &config).napping(seed);
         let clients = (0..plan.cores * 2).map(|number| cluster.connect(usize::from(number % plan.cores))).collect();
         let oracle = Oracle::new(cluster.now.unix_ms, plan.value_len_max);
         Self { plan, seed, random: Random(seed), cluster, clients, oracle, learnt: Vec::new(), lost: 0 }

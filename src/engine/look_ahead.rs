@@ -172,7 +172,7 @@ impl LookAhead {
     }
 
     /// Looks at the requests about one key among `letters` of other cores. They come in this order.
-    fn over_letters(&mut self, letters: &[Box<Letter>], shard: &Shard, here: ShardId) {
+    pub(super) fn over_letters(&mut self, letters: &[Box<Letter>], shard: &Shard, here: ShardId) {
         let letters = || letters.iter().filter(|letter| letter.home != here);
         // A letter comes from another core's cache, and each step waits for the one before it: take all letters through a
         // step at a time.
@@ -367,6 +367,7 @@ impl Engine {
     /// together. The bytes must stay where they are until then, or until [`Engine::end_foresight`]. How many there are.
     pub fn foresee<'a>(&mut self, inputs: impl Iterator<Item = (ConnectionId, &'a [u8])>) -> usize {
         let Self { node, connections, .. } = self;
+        let node = &mut **node;
         let inputs = inputs.filter(|(id, _)| {
             find(connections, *id).is_some_and(|connection| {
                 connection.session.pending.is_empty() && connection.session.framing.is_between_requests()
@@ -381,7 +382,7 @@ impl Engine {
     pub fn deliver_all(&mut self, letters: &mut Vec<Box<Letter>>, now: Now) {
         while !letters.is_empty() {
             let count = letters.len().min(LOOK_AHEAD_KEYS);
-            self.node.ahead.over_letters(&letters[..count], &self.node.shard, self.node.id);
+            self.node.look_ahead_over_letters(&letters[..count]);
             for letter in letters.drain(..count) {
                 self.deliver(letter, now);
             }

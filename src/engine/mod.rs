@@ -9,6 +9,7 @@ mod admin;
 mod authentication;
 mod batch;
 mod conversation;
+mod lending;
 mod look_ahead;
 mod multiget;
 mod node;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use crate::auth::UserSource;
 use crate::engine::conversation::{Conversation, Progress};
 use crate::engine::node::Node;
+use crate::lending::Owned;
 use crate::metrics::{Counters, ProcessFacts};
 use crate::protocol::admin::TimeShift;
 use crate::protocol::{Chunk, Dialect, ShutdownMode};
@@ -39,6 +41,7 @@ use crate::store::{Shard, ShardConfig};
 use crate::terms::{Now, ShardId};
 
 pub use crate::engine::admin::AdminConfig;
+pub use crate::engine::lending::{Desk, LentDesk};
 pub use crate::engine::report::{Address, Peer};
 
 /// What only the world knows and `stats` shows.
@@ -150,7 +153,7 @@ struct Connection {
 /// One core.
 #[derive(Debug)]
 pub struct Engine {
-    node: Node,
+    node: Owned<Node>,
     connections: Vec<Option<Box<Connection>>>,
     changed: Vec<ConnectionId>,
     runnable: VecDeque<ConnectionId>,
@@ -163,7 +166,7 @@ impl Engine {
     /// A core with an empty shard and no connections. Fails where the kernel gives no address space.
     pub fn new(config: EngineConfig, now: Now) -> io::Result<Self> {
         Ok(Self {
-            node: Node::new(config, now)?,
+            node: Owned::new(Node::new(config, now)?),
             connections: Vec::new(),
             changed: Vec::new(),
             runnable: VecDeque::new(),
@@ -262,10 +265,11 @@ impl Engine {
             }
             self.node.counters.curr_connections -= u64::from(!connection.peer.is_datagram());
             self.forget(id);
-            if let Some(observer) = &mut self.node.observer
+            let Node { observer, now, .. } = &mut *self.node;
+            if let Some(observer) = observer
                 && !connection.peer.is_datagram()
             {
-                observer.connection(false, &connection.peer, self.node.now);
+                observer.connection(false, &connection.peer, *now);
             }
         }
     }
@@ -305,6 +309,11 @@ impl Engine {
             self.resume(id);
             self.settle();
         }
+        self.is_unfinished()
+    }
+
+    /// Whether a connection waits for [`Engine::run`].
+    pub fn is_unfinished(&self) -> bool {
         !self.runnable.is_empty()
     }
 
@@ -433,12 +442,12 @@ impl Engine {
     }
 
     /// Counts for what the driver alone sees.
-    pub const fn counters_mut(&mut self) -> &mut Counters {
+    pub fn counters_mut(&mut self) -> &mut Counters {
         &mut self.node.counters
     }
 
     /// The shard; for tests.
-    pub const fn shard(&self) -> &Shard {
+    pub fn shard(&self) -> &Shard {
         &self.node.shard
     }
 

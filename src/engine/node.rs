@@ -117,6 +117,11 @@ impl Node {
         self.ahead.over_input(input, &self.shard, self.routing, self.id);
     }
 
+    /// Fetches the items that letters from other cores are about.
+    pub(super) fn look_ahead_over_letters(&mut self, letters: &[Box<Letter>]) {
+        self.ahead.over_letters(letters, &self.shard, self.id);
+    }
+
     /// Fetches the items of the next of `keys`, of which `key` is the first, and says by what that is looked up.
     pub(super) fn seek_after_look_ahead(&mut self, key: Key<'_>, keys: Keys<'_>) -> Sought {
         self.ahead.over_keys(keys, &self.shard, self.routing, self.id);

@@ -7,11 +7,10 @@
 #![allow(unsafe_code, reason = "an allocator that hands out parts of its mapping; each block argues")]
 
 use std::alloc::Layout;
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 
@@ -30,7 +29,12 @@ const PLACES_MAX: usize = 896;
 /// The allocator of one shard's tables. Clones share its memory. What is larger than a span, or does not fit its
 /// address space any more, comes from the global allocator.
 #[derive(Clone, Debug)]
-pub struct TableMemory(Rc<RefCell<Spans>>);
+pub struct TableMemory(Arc<Lock<Spans>>);
+
+/// Never contended, since a shard with all its tables is one thread's at a time; but another's in turn, which it must let
+/// in. Taken when a table is made or goes, which one request in thousands brings about.
+#[expect(clippy::disallowed_types, reason = "nobody ever waits for it")]
+type Lock<T> = std::sync::Mutex<T>;
 
 #[derive(Debug)]
 struct Spans {
@@ -73,7 +77,12 @@ impl TableMemory {
     pub fn reserve(wanted: usize, least: usize, huge_pages: bool) -> io::Result<Self> {
         let mapping = Mapping::reserve(wanted, least.max(SPAN_LEN), huge_pages)?;
         let spans = Spans { mapping, all: Vec::new(), empty: BTreeSet::new(), sizes: Vec::new() };
-        Ok(Self(Rc::new(RefCell::new(spans))))
+        Ok(Self(Arc::new(Lock::new(spans))))
+    }
+
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        // Nothing in here unwinds half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bytes that a table of `len` bytes takes: what is left over at the end of a span is shared by its tables.
@@ -83,13 +92,13 @@ impl TableMemory {
 
     /// Whether tables of some size are spread over many more spans than they need.
     pub fn is_sparse(&self) -> bool {
-        self.0.borrow().sizes.iter().any(Size::is_sparse)
+        self.spans().sizes.iter().any(Size::is_sparse)
     }
 
     /// Whether the table that has this among its entries had better be made anew: it is of a size that is sparse, and the
     /// new one would stand in an earlier span.
     pub fn is_out_of_place<T>(&self, entry: &T) -> bool {
-        let spans = self.0.borrow();
+        let spans = self.spans();
         spans.offset(NonNull::from_ref(entry).cast()).is_some_and(|at| {
             let size = &spans.sizes[spans.all[at / SPAN_LEN].size];
             size.is_sparse() && size.with_room.first().is_some_and(|&first| first < at / SPAN_LEN)
@@ -99,7 +108,7 @@ impl TableMemory {
     /// Bytes of memory behind all tables that did not come from the global allocator, as far as it is in use.
     #[cfg(test)]
     fn bytes(&self) -> usize {
-        let spans = self.0.borrow();
+        let spans = self.spans();
         (spans.all.len() - spans.empty.len()) * SPAN_LEN
     }
 }
@@ -196,7 +205,7 @@ impl Spans {
 unsafe impl Allocator for TableMemory {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if Spans::fits(layout.size()) && layout.align() <= ALIGN {
-            let mut spans = self.0.borrow_mut();
+            let mut spans = self.spans();
             if let Some(at) = spans.take(layout.size())
                 && let Some(address) = NonNull::new(spans.mapping.address(at))
             {
@@ -207,7 +216,7 @@ unsafe impl Allocator for TableMemory {
     }
 
     unsafe fn deallocate(&self, address: NonNull<u8>, layout: Layout) {
-        let mut spans = self.0.borrow_mut();
+        let mut spans = self.spans();
         match spans.offset(address) {
             // SAFETY: the caller gives back what `allocate` gave, and that was a place of the mapping.
             Some(at) => unsafe { spans.give_back(at) },
@@ -254,7 +263,7 @@ mod tests {
         assert!(tables.iter().all(|(from, table)| is_whole(table, *from)));
         tables.clear();
         assert_eq!(memory.bytes(), 0);
-        assert!(memory.0.borrow().sizes.iter().all(|size| size.with_room.is_empty() && size.taken + size.free == 0));
+        assert!(memory.spans().sizes.iter().all(|size| size.with_room.is_empty() && size.taken + size.free == 0));
     }
 
     #[test]

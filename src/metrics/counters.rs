@@ -49,6 +49,7 @@ metrics_table! {
         udp_ignored: Counter, "Datagrams that were no requests, came from where no client can be, or took too long.";
         udp_lost: Counter, "Datagrams of replies that could not be sent.";
         mesh_letters_sent: Counter, "Requests sent to the core that owns the key.";
+        mesh_letters_lent: Counter, "Letters to this core that their sender served itself while this core slept.";
         mesh_late_wakeups: Counter, "Letters found only when a sleeping core woke up by itself.";
         mesh_credit_stalls: Counter, "Times a connection waited because a core had too many letters under way.";
     }

@@ -145,7 +145,8 @@ impl List {
     }
 
     fn own(&mut self, counters: &Counters) {
-        fields!(self, counters: mesh_letters_sent mesh_late_wakeups mesh_credit_stalls udp_requests udp_ignored udp_lost);
+        fields!(self, counters: mesh_letters_sent mesh_letters_lent mesh_late_wakeups mesh_credit_stalls udp_requests
+            udp_ignored udp_lost);
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
         log_watcher_sent log_watchers unexpected_napi_ids round_robin_fallback bytes curr_items total_items \
         slab_global_page_pool expired_unfetched evicted_unfetched evicted_active evictions reclaimed \
         crawler_reclaimed crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm moves_within_lru \
-        direct_reclaims lru_bumps_dropped mesh_letters_sent mesh_late_wakeups mesh_credit_stalls \
+        direct_reclaims lru_bumps_dropped mesh_letters_sent mesh_letters_lent mesh_late_wakeups mesh_credit_stalls \
         udp_requests udp_ignored udp_lost";
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use std::{io, iter};
+use std::{io, iter, thread};
 
 use glommio::executor;
 use nix::sys::socket::MsgFlags;
@@ -22,12 +22,12 @@ use super::udp::Datagrams;
 use super::{Clock, CoreParts, Order, Shared};
 use crate::config::{Manner, Security};
 use crate::engine::{Address, Effect, Engine, Outgoing, Peer};
-use crate::limits::LOOK_AHEAD_KEYS;
+use crate::limits::{ERRAND_ROUNDS_MAX, LOOK_AHEAD_KEYS};
 use crate::protocol::Chunk;
 use crate::protocol::admin::TimeShift;
 use crate::protocol::text::response::{OK, TOO_MANY_CONNECTIONS};
 use crate::session::letter::{ConnectionId, Letter};
-use crate::terms::Now;
+use crate::terms::{Now, ShardId};
 
 /// Longest wait in the ring before background work has its turn.
 const WAIT_MAX: Duration = Duration::from_millis(25);
@@ -128,6 +128,7 @@ impl Core {
         }
         ring.watch_doorbell(mesh.bells()[mesh.id().index()].event()?)?;
         let engine = Engine::new(config, clock.now())?;
+        mesh.open_desk(engine.desk());
         Ok(Self {
             engine,
             ring,
@@ -155,13 +156,7 @@ impl Core {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let mut unfinished = false;
         while !self.is_over() {
-            let wait =
-                if unfinished || self.spins() || !self.mesh.may_sleep() { Wait::Poll } else { Wait::UpTo(WAIT_MAX) };
-            let events = self.ring.turn(wait)?;
-            self.mesh.awake();
-            if events == 0 && wait != Wait::Poll && self.mesh.has_letters() {
-                self.engine.counters_mut().mesh_late_wakeups += 1;
-            }
+            let events = if unfinished || self.spins() { self.ring.turn(Wait::Poll)? } else { self.sleep()? };
             if events > 0 || self.mesh.has_letters() {
                 self.idle_since = None;
             }
@@ -169,6 +164,22 @@ impl Core {
             executor().yield_if_needed().await;
         }
         Ok(())
+    }
+
+    /// Waits for something to do, unless there is a letter. Meanwhile others may use the shard. How many events there are.
+    fn sleep(&mut self) -> io::Result<usize> {
+        let Self { engine, ring, mesh, .. } = self;
+        let slept = engine.lend_while(|| (!mesh.has_letters()).then(|| ring.turn(Wait::UpTo(WAIT_MAX))), thread::park);
+        match slept {
+            Some(events) => {
+                let events = events?;
+                if events == 0 && mesh.has_letters() {
+                    engine.counters_mut().mesh_late_wakeups += 1;
+                }
+                Ok(events)
+            }
+            None => ring.turn(Wait::Poll),
+        }
     }
 
     /// Whether it is too soon to sleep (`--spin-us`).
@@ -198,11 +209,12 @@ impl Core {
         self.datagrams.open(&mut self.ring, &mut self.engine, now);
         self.mesh.receive(&mut self.letters);
         self.engine.deliver_all(&mut self.letters, now);
-        let unfinished = self.engine.run(now);
+        self.engine.run(now);
         if self.ticks_again || now.monotonic_ms >= self.next_tick_ms {
             self.next_tick_ms = now.monotonic_ms + TICK_MS;
             self.tick(now);
         }
+        self.run_errands(now);
         self.stop_if_told(now);
         for effect in self.engine.take_effects() {
             self.effect(effect);
@@ -211,7 +223,7 @@ impl Core {
             self.apply(id, now);
         }
         self.post();
-        unfinished || self.ticks_again
+        self.engine.is_unfinished() || self.ticks_again
     }
 
     /// Lets the engine look at what was received, this and what follows. How many it has seen.
@@ -438,13 +450,29 @@ impl Core {
         self.sockets.get(id.index()).copied().flatten().filter(|socket| socket.id == id)
     }
 
+    /// Serves letters to cores that sleep at their desks, rather than wake them.
+    fn run_errands(&mut self, now: Now) {
+        for _ in 0..ERRAND_ROUNDS_MAX {
+            for (to, &doorbell) in self.doorbells.iter().enumerate() {
+                let outbox = self.engine.outbox(shard_id(to));
+                if !outbox.is_empty() && self.mesh.run_errand(to, outbox, &mut self.letters, now) {
+                    self.ring.ring_doorbell(doorbell);
+                }
+            }
+            if self.letters.is_empty() {
+                return;
+            }
+            self.engine.deliver_all(&mut self.letters, now);
+        }
+    }
+
     /// Hands the turn's letters to the mesh, a batch to each core.
     fn post(&mut self) {
         for (to, &doorbell) in self.doorbells.iter().enumerate() {
             if to == self.mesh.id().index() {
                 continue;
             }
-            let outbox = self.engine.outbox(crate::terms::ShardId(u16::try_from(to).unwrap_or(u16::MAX)));
+            let outbox = self.engine.outbox(shard_id(to));
             if !outbox.is_empty() && self.mesh.send(to, outbox) {
                 self.ring.ring_doorbell(doorbell);
             }
@@ -515,6 +543,10 @@ fn accept_waiting(listener: std::os::fd::BorrowedFd<'_>) -> Option<OwnedFd> {
     let listener = SockRef::from(&listener);
     listener.set_nonblocking(true).ok()?;
     listener.accept().ok().map(|(socket, _)| socket.into())
+}
+
+fn shard_id(core: usize) -> ShardId {
+    ShardId(u16::try_from(core).unwrap_or(u16::MAX))
 }
 
 /// The ring's name of a connection as the engine knows it: the first names are those of datagrams.

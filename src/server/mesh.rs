@@ -1,34 +1,44 @@
-//! Letters from core to core: one ring per ordered pair of cores, and a doorbell per core for when it sleeps.
+//! Letters from core to core: one ring per ordered pair of cores, and for when a core sleeps, its desk, where others
+//! serve their letters themselves, and its doorbell.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::sleep::Sleep;
-use crate::limits::{MESH_BATCH_LEN_MAX, MESH_RING_LEN};
+use crate::engine::Desk;
+use crate::lending::GaveBack;
+use crate::limits::{ERRAND_LETTERS_MAX, MESH_BATCH_LEN_MAX, MESH_RING_LEN};
 use crate::session::letter::Letter;
-use crate::terms::ShardId;
+use crate::terms::{Now, ShardId};
 
-/// How to wake one core.
+/// How to reach one core that may sleep.
 #[derive(Debug)]
 pub(super) struct Bell {
-    sleep: Sleep,
     event: EventFd,
+    /// Set before the core sleeps for the first time.
+    desk: OnceLock<(Desk, Thread)>,
 }
 
 impl Bell {
     fn new() -> io::Result<Self> {
         let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { sleep: Sleep::new(), event })
+        Ok(Self { event, desk: OnceLock::new() })
     }
 
     /// Wakes the core, from any thread. A core that is awake notices it at its next wait.
     pub(super) fn ring(&self) {
         // An eventfd whose counter is full is readable all the same.
         let _ = self.event.write(1);
+    }
+
+    /// Whether the core must be rung for letters that were put into its ring before this call. Only one of many senders is
+    /// told so.
+    fn must_ring(&self) -> bool {
+        self.desk.get().is_some_and(|(desk, _)| desk.must_ring())
     }
 
     /// The doorbell for a core's own io_uring to watch or to ring.
@@ -87,7 +97,49 @@ impl MeshEnd {
             // Credits keep the ring from filling (limits.rs); a reply must never be dropped.
             assert!(producer.push(letter).is_ok(), "a mesh ring holds more letters than there are credits");
         }
-        self.bells[to].sleep.must_ring()
+        self.bells[to].must_ring()
+    }
+
+    /// Lets the others at this core's desk whenever it sleeps; called on its thread.
+    pub(super) fn open_desk(&self, desk: Desk) {
+        let opened = self.bells[self.id.index()].desk.set((desk, thread::current()));
+        assert!(opened.is_ok(), "a core has one desk");
+    }
+
+    /// If core `to` sleeps and `letters`, which wait to be sent to it, are few, serves them at its desk. Those that are
+    /// served go `home`, behind all that came from `to` before. Whether its doorbell must be rung.
+    pub(super) fn run_errand(
+        &mut self,
+        to: usize,
+        letters: &mut Vec<Box<Letter>>,
+        home: &mut Vec<Box<Letter>>,
+        now: Now,
+    ) -> bool {
+        let Self { outbound, inbound, bells, id } = self;
+        // A letter that goes home wakes its core anyway.
+        if letters.len() > ERRAND_LETTERS_MAX || letters.iter().any(|letter| letter.home != *id) {
+            return false;
+        }
+        let (Some(producer), Some(consumer), Some((desk, thread))) =
+            (&outbound[to], &mut inbound[to], bells[to].desk.get())
+        else {
+            return false;
+        };
+        let Some(mut desk) = desk.borrow() else { return false };
+        // Letters are served in the order they were sent, so none may be in the ring; and come home in that order.
+        if producer.slots() == MESH_RING_LEN {
+            if let Ok(chunk) = consumer.read_chunk(consumer.slots()) {
+                home.extend(chunk);
+            }
+            let served = desk.serve(letters, now);
+            home.extend(letters.drain(..served));
+        }
+        match desk.give_back() {
+            GaveBack::Quietly => return false,
+            GaveBack::Ring => return true,
+            GaveBack::Wake => thread.unpark(),
+        }
+        false
     }
 
     /// Takes what has come, a bounded batch from each core, into `letters`.
@@ -103,21 +155,5 @@ impl MeshEnd {
     /// Whether a letter waits.
     pub(super) fn has_letters(&self) -> bool {
         self.inbound.iter().flatten().any(|consumer| !consumer.is_empty())
-    }
-
-    /// Announces that this core is about to sleep; it may only if this returns true. Then call [`MeshEnd::awake`].
-    pub(super) fn may_sleep(&self) -> bool {
-        let sleep = &self.bells[self.id.index()].sleep;
-        sleep.prepare();
-        if self.has_letters() {
-            sleep.awake();
-            return false;
-        }
-        true
-    }
-
-    /// This core is awake again.
-    pub(super) fn awake(&self) {
-        self.bells[self.id.index()].sleep.awake();
     }
 }

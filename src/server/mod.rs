@@ -8,16 +8,10 @@ mod core;
 mod facts;
 pub mod listener;
 mod mesh;
-mod sleep;
 pub mod startup;
 pub mod tls;
 mod udp;
 mod unix;
-
-/// The atomics that `sleep.rs` uses; its model test puts others in their place.
-mod atomic {
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
-}
 
 use std::io;
 use std::sync::Arc;

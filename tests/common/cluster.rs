@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringcached::engine::{Access, Address, AdminConfig, Engine, EngineConfig, FactSource, Outgoing, Peer};
+use ringcached::lending::GaveBack;
 use ringcached::memory::Budget;
 use ringcached::metrics::ProcessFacts;
 use ringcached::protocol::Chunk;
@@ -79,6 +80,8 @@ pub(crate) struct Cluster {
     /// Letters under way: `[from][to]`, first in first out.
     pub(crate) letters: Vec<Vec<VecDeque<Box<Letter>>>>,
     pub(crate) now: Now,
+    /// Now and then a core is asleep when there are letters for it, and who has them serves them there.
+    pub(crate) naps: Option<Random>,
     next_index: Vec<u32>,
     /// Whether a client's conversation was ended by its engine.
     ended: Vec<Client>,
@@ -100,9 +103,16 @@ impl Cluster {
             engines: (0..cores).map(engine).collect(),
             letters: (0..cores).map(|_| (0..cores).map(|_| VecDeque::new()).collect()).collect(),
             now,
+            naps: None,
             next_index: vec![0; usize::from(cores)],
             ended: Vec::new(),
         }
+    }
+
+    /// With cores that sleep now and then, for every other seed.
+    pub(crate) fn napping(mut self, seed: u64) -> Self {
+        self.naps = seed.is_multiple_of(2).then_some(Random(seed));
+        self
     }
 
     /// Connects a client to one core.
@@ -232,8 +242,38 @@ impl Cluster {
         }
     }
 
+    /// Serves letters of `core` at the desks of cores that sleep, as the server does. Whether there were any.
+    fn run_errands(&mut self, core: usize) -> bool {
+        let mut home = Vec::new();
+        for to in (0..self.engines.len()).filter(|&to| to != core) {
+            let mut letters = std::mem::take(self.engines[core].outbox(ShardId(u16::try_from(to).unwrap())));
+            let are_own = letters.iter().all(|letter| usize::from(letter.home.0) == core);
+            if !letters.is_empty()
+                && are_own
+                && self.letters[core][to].is_empty()
+                && self.naps.as_mut().is_some_and(|random| random.once(2))
+            {
+                home.extend(self.letters[to][core].drain(..));
+                let desk = self.engines[to].desk();
+                let serve = || {
+                    let mut lent = desk.borrow().expect("it sleeps");
+                    let served = lent.serve(&mut letters, self.now);
+                    assert_eq!(lent.give_back(), GaveBack::Quietly);
+                    served
+                };
+                let served = self.engines[to].lend_while(serve, || panic!("it has been given back"));
+                home.extend(letters.drain(..served));
+            }
+            *self.engines[core].outbox(ShardId(u16::try_from(to).unwrap())) = letters;
+        }
+        let any = !home.is_empty();
+        self.engines[core].deliver_all(&mut home, self.now);
+        any
+    }
+
     fn collect(&mut self, core: usize) {
         while self.engines[core].next_changed().is_some() {}
+        while self.run_errands(core) {}
         for to in 0..self.engines.len() {
             let letters = self.engines[core].outbox(ShardId(u16::try_from(to).unwrap()));
             self.letters[core][to].extend(letters.drain(..));

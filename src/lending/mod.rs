@@ -1,0 +1,279 @@
+//! What one thread owns, and lends to others while it sleeps.
+//!
+//! A core that sleeps has no use for its shard, and waking it costs more than most of what it would be woken for. So it
+//! lends the shard for that time ([`Owned::lend_while`]); a core with letters for it may borrow and serve them itself
+//! ([`Borrower::borrow`]). Nobody ever waits for a loan but the owner that wakes up meanwhile.
+#![allow(unsafe_code, reason = "who may use the value when is more than the compiler can see; each block argues")]
+
+mod sleep;
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt::{self, Debug, Formatter};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+pub use self::sleep::GaveBack;
+use self::sleep::Sleep;
+
+/// What `sleep.rs` uses; its model test puts others in their place.
+mod atomic {
+    pub(super) use std::hint::spin_loop;
+    pub(super) use std::sync::atomic::{AtomicU8, Ordering, fence};
+
+    /// So often an owner looks whether it has back what it lent before it waits: a loan takes some microseconds, and waking
+    /// a thread as long.
+    pub(super) const SPINS: usize = 400;
+}
+
+struct Shared<T> {
+    sleep: Sleep,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by one thread at a time: by the owner's while `sleep` says that it holds it, by one
+// borrower's otherwise, and `sleep` orders what the one does before what the next does. So it travels between threads and is
+// never shared, for which `Send` is enough.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+/// A value and the right to use it whenever it is not lent. Its owner is one thread at a time.
+pub struct Owned<T> {
+    shared: Arc<Shared<T>>,
+    /// Two threads with a reference each would use the value at the same time.
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<T> Owned<T> {
+    /// Not lent.
+    pub fn new(value: T) -> Self {
+        let shared = Arc::new(Shared { sleep: Sleep::new(), value: UnsafeCell::new(value) });
+        Self { shared, not_sync: PhantomData }
+    }
+
+    /// For those who shall borrow.
+    pub fn borrower(&self) -> Borrower<T> {
+        Borrower(Arc::clone(&self.shared))
+    }
+
+    /// Lends the value while `during` runs, which goes to sleep unless it finds a letter. Returns once all is given back;
+    /// `wait` is called as long as it is not, and should wait for [`GaveBack::Wake`].
+    pub fn lend_while<R>(&mut self, during: impl FnOnce() -> R, wait: impl FnMut()) -> R {
+        /// Ends the loan even if `during` unwinds.
+        struct Lent<'a, W: FnMut()>(&'a Sleep, W);
+        impl<W: FnMut()> Drop for Lent<'_, W> {
+            fn drop(&mut self) {
+                self.0.end(&mut self.1);
+            }
+        }
+        self.shared.sleep.begin();
+        let _lent = Lent(&self.shared.sleep, wait);
+        during()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: only `lend_while` lends, and it holds `self` exclusively until all is given back. So nobody has borrowed
+        // while there is any other reference to `self`, and the references made here live no longer than that.
+        unsafe { &*self.shared.value.get() }
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref`; and `self` is borrowed exclusively.
+        unsafe { &mut *self.shared.value.get() }
+    }
+}
+
+impl<T: Debug> Debug for Owned<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Owned").field(&**self).finish()
+    }
+}
+
+/// May borrow from the owner when that sleeps.
+pub struct Borrower<T>(Arc<Shared<T>>);
+
+impl<T> Borrower<T> {
+    /// The value, if its owner sleeps and nobody else has borrowed it.
+    pub fn borrow(&self) -> Option<Loan<'_, T>> {
+        self.0.sleep.borrow().then(|| Loan { shared: &self.0, not_sync: PhantomData })
+    }
+
+    /// Whether the owner's doorbell must be rung for what was sent to it before this call. Only one of many senders is
+    /// told so.
+    pub fn must_ring(&self) -> bool {
+        self.0.sleep.must_ring()
+    }
+}
+
+impl<T> Clone for Borrower<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Debug for Borrower<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Borrower").field("sleep", &self.0.sleep).finish_non_exhaustive()
+    }
+}
+
+/// A borrowed value. [Give it back](Loan::give_back) soon: the owner may wait. A loan that is dropped is never given back.
+pub struct Loan<'a, T> {
+    shared: &'a Shared<T>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<T> Loan<'_, T> {
+    /// Whether the owner should have it back as soon as can be.
+    pub fn is_wanted(&self) -> bool {
+        self.shared.sleep.is_wanted()
+    }
+
+    /// Ends the loan. Who has to be told?
+    pub fn give_back(self) -> GaveBack {
+        self.shared.sleep.give_back()
+    }
+}
+
+impl<T> Deref for Loan<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `Sleep` has let this loan alone in, and lets nobody else in before it is given back, which ends it.
+        unsafe { &*self.shared.value.get() }
+    }
+}
+
+impl<T> DerefMut for Loan<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref`; and `self` is borrowed exclusively.
+        unsafe { &mut *self.shared.value.get() }
+    }
+}
+
+impl<T> Debug for Loan<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn is_lent_while_its_owner_sleeps_and_only_then() {
+        let mut owned = Owned::new(vec![1]);
+        let borrower = owned.borrower();
+        assert!(borrower.borrow().is_none() && !borrower.must_ring());
+        owned.push(2);
+        owned.lend_while(
+            || {
+                let mut loan = borrower.borrow().unwrap();
+                assert!(borrower.borrow().is_none(), "lent twice");
+                loan.push(3);
+                assert_eq!(loan.give_back(), GaveBack::Quietly);
+                let loan = borrower.borrow().unwrap();
+                assert!(!loan.is_wanted());
+                assert!(!borrower.must_ring(), "the borrower rings");
+                assert!(loan.is_wanted() && !borrower.must_ring());
+                assert_eq!(loan.give_back(), GaveBack::Ring);
+                let loan = borrower.borrow().unwrap();
+                assert!(!loan.is_wanted() && !borrower.must_ring(), "the owner has been rung and is on its way");
+                assert_eq!(loan.give_back(), GaveBack::Quietly);
+            },
+            || panic!("nobody has borrowed"),
+        );
+        assert!(borrower.borrow().is_none());
+        assert_eq!(*owned, [1, 2, 3]);
+        owned.lend_while(|| assert!(borrower.must_ring() && !borrower.must_ring()), || panic!("nobody has borrowed"));
+    }
+
+    #[test]
+    fn the_owner_waits_for_what_is_lent() {
+        let mut owned = Owned::new(0_u64);
+        let borrower = owned.borrower();
+        let (taken, waits) = (AtomicBool::new(false), AtomicBool::new(false));
+        let owner = thread::current();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut loan = loop {
+                    match borrower.borrow() {
+                        Some(loan) => break loan,
+                        None => thread::yield_now(),
+                    }
+                };
+                taken.store(true, Ordering::Release);
+                while !waits.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+                assert!(loan.is_wanted());
+                *loan = 7;
+                assert_eq!(loan.give_back(), GaveBack::Wake);
+                owner.unpark();
+            });
+            owned.lend_while(
+                || {
+                    while !taken.load(Ordering::Acquire) {
+                        thread::yield_now();
+                    }
+                },
+                || {
+                    waits.store(true, Ordering::Release);
+                    thread::park();
+                },
+            );
+            assert_eq!(*owned, 7);
+        });
+    }
+
+    #[test]
+    fn many_borrowers_and_an_owner_never_meet() {
+        const ROUNDS: u64 = 20_000;
+        let mut owned = Owned::new((0_u64, 0_u64));
+        let borrower = owned.borrower();
+        let over = AtomicBool::new(false);
+        let owner = thread::current();
+        let mut sum = 0;
+        thread::scope(|scope| {
+            let borrowers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut changes = 0;
+                        while !over.load(Ordering::Acquire) {
+                            let Some(mut loan) = borrower.borrow() else {
+                                thread::yield_now();
+                                continue;
+                            };
+                            loan.0 += 1;
+                            loan.1 += 1;
+                            changes += 1;
+                            if loan.give_back() == GaveBack::Wake {
+                                owner.unpark();
+                            }
+                        }
+                        changes
+                    })
+                })
+                .collect();
+            for _ in 0..ROUNDS {
+                owned.0 += 1;
+                owned.1 += 1;
+                owned.lend_while(thread::yield_now, thread::park);
+            }
+            over.store(true, Ordering::Release);
+            sum = borrowers.into_iter().map(|borrower| borrower.join().unwrap()).sum();
+        });
+        assert_eq!(*owned, (ROUNDS + sum, ROUNDS + sum));
+    }
+}
