@@ -283,6 +283,16 @@ impl LookAhead {
         Some((key, seen.ours.map(|ours| self.ours[usize::from(ours)])))
     }
 
+    /// The same, if this core owns the key; otherwise that stays the next.
+    #[inline]
+    pub(super) fn next_own_key<'a>(&mut self, keys: &mut Keys<'a>) -> Option<(Key<'a>, Sought)> {
+        let seen = self.seen[..self.len].get(self.next)?;
+        let sought = self.ours[usize::from(seen.ours?)];
+        let key = keys.take(seen.address.checked_sub(keys.as_bytes().as_ptr().addr())?, usize::from(seen.key_len))?;
+        self.next += 1;
+        Some((key, sought))
+    }
+
     /// By what `key` is looked up, which was seen ahead or not.
     #[inline]
     pub(super) fn seek(&mut self, key: Key<'_>, shard: &Shard) -> Sought {

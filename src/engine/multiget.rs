@@ -41,7 +41,12 @@ impl Conversation<'_> {
             };
             budget -= 1;
             let Self { node, session, .. } = self;
-            session.slots.put(|out| node.retrieve_sought(retrieval, key, sought, out));
+            let room = OUTPUT_BACKLOG_MAX.saturating_sub(session.backlog());
+            session.slots.put(|out| {
+                let enough = out.len() + room;
+                node.retrieve_sought(retrieval, key, sought, out);
+                budget -= node.retrieve_seen(retrieval, &mut keys, budget, enough, out);
+            });
         }
     }
 

@@ -161,6 +161,28 @@ impl Node {
         self.executor().retrieve(retrieval, key, sought, out);
     }
 
+    /// Looks up the first of `keys` that were looked at ahead, as long as this core owns them: at most `most`, and until `out`
+    /// has `enough` bytes. How many.
+    pub(super) fn retrieve_seen(
+        &mut self,
+        retrieval: Retrieval,
+        keys: &mut Keys<'_>,
+        most: usize,
+        enough: usize,
+        out: &mut Output,
+    ) -> usize {
+        let (ahead, mut executor) = self.ahead_and_executor();
+        let mut count = 0;
+        while count < most
+            && out.len() < enough
+            && let Some((key, sought)) = ahead.next_own_key(keys)
+        {
+            executor.retrieve(retrieval, key, sought, out);
+            count += 1;
+        }
+        count
+    }
+
     /// Runs a meta request on this core's shard.
     #[inline]
     pub(super) fn execute_meta(
@@ -189,14 +211,20 @@ impl Node {
 
     #[inline]
     fn executor(&mut self) -> Executor<'_> {
-        let observer = match &mut self.observer {
+        self.ahead_and_executor().1
+    }
+
+    #[inline]
+    fn ahead_and_executor(&mut self) -> (&mut LookAhead, Executor<'_>) {
+        let Self { ahead, shard, counters, now, observer, descriptor, .. } = self;
+        let observer = match observer {
             None => None,
             Some(observer) => {
-                observer.set_descriptor(self.descriptor);
+                observer.set_descriptor(*descriptor);
                 Some(&mut **observer as &mut dyn Observe)
             }
         };
-        Executor { shard: &mut self.shard, counters: &mut self.counters, now: self.now, observer }
+        (ahead, Executor { shard, counters, now: *now, observer })
     }
 
     /// Runs a request whose reply nobody wants.

@@ -1,11 +1,12 @@
 //! What a request asks for, whatever dialect it was written in.
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use crate::limits::KEY_LEN_MAX;
 use crate::protocol::ProtocolError;
 use crate::protocol::admin::Admin;
 use crate::protocol::meta::MetaRequest;
+use crate::protocol::tokens::find_blank;
 use crate::terms::{Arithmetic, Exptime, Flags, Key, StoreMode};
 
 /// What a request does to one key. It holds no borrowed bytes, so that it travels between cores as it is; key and
@@ -226,8 +227,7 @@ impl<'a> Iterator for Keys<'a> {
     fn next(&mut self) -> Option<Key<'a>> {
         let start = self.rest.iter().position(|&byte| byte != b' ')?;
         let rest = &self.rest[start..];
-        let end = memchr(b' ', rest).unwrap_or(rest.len());
-        let (token, rest) = rest.split_at(end);
+        let (token, rest) = rest.split_at(find_blank(rest));
         self.rest = rest;
         Key::new(token)
     }
