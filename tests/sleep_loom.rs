@@ -7,7 +7,7 @@ mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicU8, Ordering, fence};
     pub(crate) use loom::thread::yield_now as spin_loop;
 
-    pub(crate) const SPINS: usize = 0;
+    pub(crate) const SPINS: usize = 1;
 }
 
 #[path = "../src/lending/sleep.rs"]

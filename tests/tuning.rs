@@ -20,13 +20,45 @@ fn free_ports() -> u16 {
     (first..60_000).step_by(usize::from(CORES)).find(is_free).unwrap()
 }
 
-/// Letters that cores have sent each other, those of `stats` itself included.
-fn letters_sent(client: &mut Client) -> u64 {
+fn statistic(client: &mut Client, name: &str) -> u64 {
     client.send(b"stats\r\n");
     let text = client.read_through(b"END\r\n");
     let text = String::from_utf8(text).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("STAT mesh_letters_sent ")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} "))).unwrap();
     line.trim().parse().unwrap()
+}
+
+/// Letters that cores have sent each other, those of `stats` itself included.
+fn letters_sent(client: &mut Client) -> u64 {
+    statistic(client, "mesh_letters_sent")
+}
+
+#[test]
+fn letters_for_cores_that_sleep_are_served_by_who_has_them() {
+    const ENOUGH: u64 = 100;
+    let server = Server::ringcached(&["-t", "4"]);
+    let mut client = server.connect();
+    // Nobody else asks, so the other cores sleep; but when is theirs to say.
+    for round in 0..10_000 {
+        let value = "v".repeat(if round % 10 == 0 { 20_000 } else { 20 });
+        for key in ["a", "b", "c", "d", "e"] {
+            let len = value.len();
+            client.ask(
+                &format!(
+                    "set {key} 0 0 {len}\r\n{value}\r\nset n{key} 0 0 1\r\n1\r\nincr n{key} {round}\r\nget {key}\r\n"
+                ),
+                &format!("STORED\r\nSTORED\r\n{}\r\nVALUE {key} 0 {len}\r\n{value}\r\nEND\r\n", 1 + round),
+            );
+            client.ask(
+                &format!("delete n{key}\r\nget n{key} {key} n{key}\r\n"),
+                &format!("DELETED\r\nVALUE {key} 0 {len}\r\n{value}\r\nEND\r\n"),
+            );
+        }
+        if statistic(&mut client, "mesh_letters_lent") >= ENOUGH {
+            return;
+        }
+    }
+    panic!("no core has lent its shard {ENOUGH} times");
 }
 
 #[test]

@@ -47,7 +47,6 @@ pub(super) struct Sleep {
 
 impl Sleep {
     /// The owner is awake.
-    #[expect(clippy::new_without_default, reason = "loom's atomics have no default")]
     pub(super) fn new() -> Self {
         Self { state: AtomicU8::new(HELD) }
     }
