@@ -106,9 +106,11 @@ pub const CREDITS: usize = 1024;
 pub const MESH_RING_LEN: usize = 2 * CREDITS;
 /// Letters one core takes from another before the next has its turn.
 pub const MESH_BATCH_LEN_MAX: usize = 256;
-/// Letters to a core that sleeps which a core serves at its desk rather than wake it; with more than that the other core's
-/// help is worth it. The owner may have to wait for about one of them.
+/// Letters to a core that sleeps which a core serves at its desk rather than wake it.
 pub const ERRAND_LETTERS_MAX: usize = 64;
+/// Bytes of their requests: some hundreds of keys, which take about as long as waking the core and its reply. With more than
+/// that its help is worth it. The owner may have to wait for one letter.
+pub const ERRAND_BYTES_MAX: usize = 16 << 10;
 /// So often in a turn a core looks for letters to serve itself: what they bring home may lead to more.
 pub const ERRAND_ROUNDS_MAX: usize = 4;
 /// Letters a core keeps for reuse.

@@ -4,15 +4,16 @@ use crate::engine::Engine;
 use crate::engine::node::Node;
 use crate::lending::{Borrower, GaveBack, Loan};
 use crate::limits::LOOK_AHEAD_KEYS;
-use crate::session::letter::{Letter, Task};
+use crate::session::letter::Letter;
 use crate::terms::Now;
 
 /// A core's shard as others see it.
 #[derive(Clone, Debug)]
 pub struct Desk(Borrower<Node>);
 
-/// The shard of a core that sleeps, in the hands of another.
+/// The shard of a core that sleeps, in the hands of another, who must [give it back](LentDesk::give_back).
 #[derive(Debug)]
+#[must_use = "it must be given back"]
 pub struct LentDesk<'a>(Loan<'a, Node>);
 
 impl Desk {
@@ -41,7 +42,7 @@ impl LentDesk<'_> {
         'letters: for letters in letters.chunks_mut(LOOK_AHEAD_KEYS) {
             node.look_ahead_over_letters(letters);
             for letter in letters {
-                if node.is_wanted() || !is_about_items(letter) {
+                if node.is_wanted() || !letter.is_about_items() {
                     break 'letters;
                 }
                 node.serve(letter);
@@ -57,14 +58,6 @@ impl LentDesk<'_> {
     pub fn give_back(self) -> GaveBack {
         self.0.give_back()
     }
-}
-
-/// Whether a letter is of the many and short kind. All else is left to the core itself, which knows its connections.
-const fn is_about_items(letter: &Letter) -> bool {
-    matches!(
-        letter.task,
-        Task::One { .. } | Task::Packet { .. } | Task::Meta { .. } | Task::Gets { .. } | Task::Many { .. }
-    )
 }
 
 impl Engine {

@@ -1,8 +1,12 @@
 //! What the engine keeps for a connection between its requests.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::limits::OUTPUT_BACKLOG_MAX;
 use crate::memory::Budget;
+use crate::metrics::ProcessFacts;
+use crate::store::ShardConfig;
 use crate::terms::Key;
 
 #[derive(Debug)]

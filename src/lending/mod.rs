@@ -10,7 +10,9 @@ mod sleep;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
+use std::process;
 use std::sync::Arc;
 
 pub use self::sleep::GaveBack;
@@ -28,7 +30,17 @@ mod atomic {
 
 struct Shared<T> {
     sleep: Sleep,
-    value: UnsafeCell<T>,
+    /// There as long as its owner is.
+    value: UnsafeCell<ManuallyDrop<T>>,
+}
+
+/// Ends the process if it is dropped, that is on the way of a panic out of what must not be left half done.
+struct Abort;
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        process::abort();
+    }
 }
 
 // SAFETY: the value is reached by one thread at a time: by the owner's while `sleep` says that it holds it, by one
@@ -46,7 +58,7 @@ pub struct Owned<T> {
 impl<T> Owned<T> {
     /// Not lent.
     pub fn new(value: T) -> Self {
-        let shared = Arc::new(Shared { sleep: Sleep::new(), value: UnsafeCell::new(value) });
+        let shared = Arc::new(Shared { sleep: Sleep::new(), value: UnsafeCell::new(ManuallyDrop::new(value)) });
         Self { shared, not_sync: PhantomData }
     }
 
@@ -56,13 +68,15 @@ impl<T> Owned<T> {
     }
 
     /// Lends the value while `during` runs, which goes to sleep unless it finds a letter. Returns once all is given back;
-    /// `wait` is called as long as it is not, and should wait for [`GaveBack::Wake`].
+    /// `wait` is called as long as it is not, and should wait for [`GaveBack::Wake`]; the process ends if it panics.
     pub fn lend_while<R>(&mut self, during: impl FnOnce() -> R, wait: impl FnMut()) -> R {
-        /// Ends the loan even if `during` unwinds.
+        /// Has the value given back even if `during` unwinds. If `wait` does, the value cannot be had.
         struct Lent<'a, W: FnMut()>(&'a Sleep, W);
         impl<W: FnMut()> Drop for Lent<'_, W> {
             fn drop(&mut self) {
+                let abort = Abort;
                 self.0.end(&mut self.1);
+                mem::forget(abort);
             }
         }
         self.shared.sleep.begin();
@@ -90,6 +104,13 @@ impl<T> DerefMut for Owned<T> {
     }
 }
 
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: it is not lent, as for `deref`, and never will be again. Nobody but borrowers and this owner can reach it.
+        unsafe { ManuallyDrop::drop(&mut *self.shared.value.get()) };
+    }
+}
+
 impl<T: Debug> Debug for Owned<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Owned").field(&**self).finish()
@@ -102,7 +123,7 @@ pub struct Borrower<T>(Arc<Shared<T>>);
 impl<T> Borrower<T> {
     /// The value, if its owner sleeps and nobody else has borrowed it.
     pub fn borrow(&self) -> Option<Loan<'_, T>> {
-        self.0.sleep.borrow().then(|| Loan { shared: &self.0, not_sync: PhantomData })
+        self.0.sleep.borrow().then(|| Loan { shared: &self.0, not_sync: PhantomData, dropped: Abort })
     }
 
     /// Whether the owner's doorbell must be rung for what was sent to it before this call. Only one of many senders is
@@ -124,10 +145,13 @@ impl<T> Debug for Borrower<T> {
     }
 }
 
-/// A borrowed value. [Give it back](Loan::give_back) soon: the owner may wait. A loan that is dropped is never given back.
+/// A borrowed value. [Give it back](Loan::give_back) soon: the owner may wait. The process ends if it is dropped instead, for
+/// the owner would wait for ever.
+#[must_use = "it must be given back"]
 pub struct Loan<'a, T> {
     shared: &'a Shared<T>,
     not_sync: PhantomData<Cell<()>>,
+    dropped: Abort,
 }
 
 impl<T> Loan<'_, T> {
@@ -138,7 +162,9 @@ impl<T> Loan<'_, T> {
 
     /// Ends the loan. Who has to be told?
     pub fn give_back(self) -> GaveBack {
-        self.shared.sleep.give_back()
+        let Self { shared, dropped, .. } = self;
+        mem::forget(dropped);
+        shared.sleep.give_back()
     }
 }
 
@@ -161,119 +187,5 @@ impl<T> DerefMut for Loan<'_, T> {
 impl<T> Debug for Loan<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loan").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn is_lent_while_its_owner_sleeps_and_only_then() {
-        let mut owned = Owned::new(vec![1]);
-        let borrower = owned.borrower();
-        assert!(borrower.borrow().is_none() && !borrower.must_ring());
-        owned.push(2);
-        owned.lend_while(
-            || {
-                let mut loan = borrower.borrow().unwrap();
-                assert!(borrower.borrow().is_none(), "lent twice");
-                loan.push(3);
-                assert_eq!(loan.give_back(), GaveBack::Quietly);
-                let loan = borrower.borrow().unwrap();
-                assert!(!loan.is_wanted());
-                assert!(!borrower.must_ring(), "the borrower rings");
-                assert!(loan.is_wanted() && !borrower.must_ring());
-                assert_eq!(loan.give_back(), GaveBack::Ring);
-                let loan = borrower.borrow().unwrap();
-                assert!(!loan.is_wanted() && !borrower.must_ring(), "the owner has been rung and is on its way");
-                assert_eq!(loan.give_back(), GaveBack::Quietly);
-            },
-            || panic!("nobody has borrowed"),
-        );
-        assert!(borrower.borrow().is_none());
-        assert_eq!(*owned, [1, 2, 3]);
-        owned.lend_while(|| assert!(borrower.must_ring() && !borrower.must_ring()), || panic!("nobody has borrowed"));
-    }
-
-    #[test]
-    fn the_owner_waits_for_what_is_lent() {
-        let mut owned = Owned::new(0_u64);
-        let borrower = owned.borrower();
-        let (taken, waits) = (AtomicBool::new(false), AtomicBool::new(false));
-        let owner = thread::current();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut loan = loop {
-                    match borrower.borrow() {
-                        Some(loan) => break loan,
-                        None => thread::yield_now(),
-                    }
-                };
-                taken.store(true, Ordering::Release);
-                while !waits.load(Ordering::Acquire) {
-                    thread::yield_now();
-                }
-                assert!(loan.is_wanted());
-                *loan = 7;
-                assert_eq!(loan.give_back(), GaveBack::Wake);
-                owner.unpark();
-            });
-            owned.lend_while(
-                || {
-                    while !taken.load(Ordering::Acquire) {
-                        thread::yield_now();
-                    }
-                },
-                || {
-                    waits.store(true, Ordering::Release);
-                    thread::park();
-                },
-            );
-            assert_eq!(*owned, 7);
-        });
-    }
-
-    #[test]
-    fn many_borrowers_and_an_owner_never_meet() {
-        const ROUNDS: u64 = 20_000;
-        let mut owned = Owned::new((0_u64, 0_u64));
-        let borrower = owned.borrower();
-        let over = AtomicBool::new(false);
-        let owner = thread::current();
-        let mut sum = 0;
-        thread::scope(|scope| {
-            let borrowers: Vec<_> = (0..3)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let mut changes = 0;
-                        while !over.load(Ordering::Acquire) {
-                            let Some(mut loan) = borrower.borrow() else {
-                                thread::yield_now();
-                                continue;
-                            };
-                            loan.0 += 1;
-                            loan.1 += 1;
-                            changes += 1;
-                            if loan.give_back() == GaveBack::Wake {
-                                owner.unpark();
-                            }
-                        }
-                        changes
-                    })
-                })
-                .collect();
-            for _ in 0..ROUNDS {
-                owned.0 += 1;
-                owned.1 += 1;
-                owned.lend_while(thread::yield_now, thread::park);
-            }
-            over.store(true, Ordering::Release);
-            sum = borrowers.into_iter().map(|borrower| borrower.join().unwrap()).sum();
-        });
-        assert_eq!(*owned, (ROUNDS + sum, ROUNDS + sum));
     }
 }

@@ -31,8 +31,8 @@ const PLACES_MAX: usize = 896;
 #[derive(Clone, Debug)]
 pub struct TableMemory(Arc<Lock<Spans>>);
 
-/// Never contended, since a shard with all its tables is one thread's at a time; but another's in turn, which it must let
-/// in. Taken when a table is made or goes, which one request in thousands brings about.
+/// Never contended: a shard with all its tables is used by one thread at a time, though not always by the same. Taken when a
+/// table is made or goes, and by the background work that looks for better places.
 #[expect(clippy::disallowed_types, reason = "nobody ever waits for it")]
 type Lock<T> = std::sync::Mutex<T>;
 

@@ -123,10 +123,10 @@ impl Core {
             }
         }
         let mut doorbells = Vec::new();
-        for bell in mesh.bells().iter() {
-            doorbells.push(ring.add_doorbell(bell.event()?)?);
+        for contact in mesh.contacts().iter() {
+            doorbells.push(ring.add_doorbell(contact.event()?)?);
         }
-        ring.watch_doorbell(mesh.bells()[mesh.id().index()].event()?)?;
+        ring.watch_doorbell(mesh.contacts()[mesh.id().index()].event()?)?;
         let engine = Engine::new(config, clock.now())?;
         mesh.open_desk(engine.desk());
         Ok(Self {
@@ -169,17 +169,17 @@ impl Core {
     /// Waits for something to do, unless there is a letter. Meanwhile others may use the shard. How many events there are.
     fn sleep(&mut self) -> io::Result<usize> {
         let Self { engine, ring, mesh, .. } = self;
-        let slept = engine.lend_while(|| (!mesh.has_letters()).then(|| ring.turn(Wait::UpTo(WAIT_MAX))), thread::park);
-        match slept {
-            Some(events) => {
-                let events = events?;
-                if events == 0 && mesh.has_letters() {
-                    engine.counters_mut().mesh_late_wakeups += 1;
-                }
-                Ok(events)
+        let wait = || {
+            if mesh.has_letters() {
+                return None;
             }
-            None => ring.turn(Wait::Poll),
-        }
+            let slept = ring.turn(Wait::UpTo(WAIT_MAX));
+            Some(slept.map(|events| (events, events == 0 && mesh.has_letters())))
+        };
+        let Some(slept) = engine.lend_while(wait, thread::park) else { return ring.turn(Wait::Poll) };
+        let (events, is_late) = slept?;
+        engine.counters_mut().mesh_late_wakeups += u64::from(is_late);
+        Ok(events)
     }
 
     /// Whether it is too soon to sleep (`--spin-us`).
@@ -450,13 +450,13 @@ impl Core {
         self.sockets.get(id.index()).copied().flatten().filter(|socket| socket.id == id)
     }
 
-    /// Serves letters to cores that sleep at their desks, rather than wake them.
+    /// Serves letters for sleeping cores, at those cores' desks, rather than wake them.
     fn run_errands(&mut self, now: Now) {
         for _ in 0..ERRAND_ROUNDS_MAX {
-            for (to, &doorbell) in self.doorbells.iter().enumerate() {
+            for to in 0..self.doorbells.len() {
                 let outbox = self.engine.outbox(shard_id(to));
-                if !outbox.is_empty() && self.mesh.run_errand(to, outbox, &mut self.letters, now) {
-                    self.ring.ring_doorbell(doorbell);
+                if !outbox.is_empty() {
+                    self.mesh.run_errand(to, outbox, &mut self.letters, now);
                 }
             }
             if self.letters.is_empty() {
@@ -532,7 +532,7 @@ impl Core {
     /// the time for that is up.
     fn is_over(&mut self) -> bool {
         let Phase::Stopping { since_ms, .. } = self.phase else { return false };
-        let cores = self.mesh.bells().len();
+        let cores = self.mesh.contacts().len();
         let all_quiet = self.shared.quiet_cores.load(Ordering::Acquire) >= cores;
         (all_quiet && self.open_sockets == 0) || self.clock.now().monotonic_ms >= since_ms + STOP_MAX_MS
     }

@@ -26,7 +26,7 @@ use self::clock::Clock;
 use self::core::Core;
 use self::facts::Facts;
 use self::listener::Door;
-use self::mesh::{Bell, MeshEnd, mesh};
+use self::mesh::{Contact, MeshEnd, mesh};
 use self::startup::StartError;
 use self::tls::TlsContexts;
 use crate::auth::UserSource;
@@ -108,7 +108,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Server {
     cores: Vec<ExecutorJoinHandle<io::Result<()>>>,
-    bells: Arc<[Bell]>,
+    contacts: Arc<[Contact]>,
     orders: Vec<mpsc::Sender<Order>>,
     clock: Clock,
     shared: Arc<Shared>,
@@ -139,7 +139,7 @@ impl Server {
         });
         let ends =
             mesh(config.cores.len()).map_err(|error| StartError::new(format!("cannot make doorbells: {error}")))?;
-        let Some(bells) = ends.first().map(|end| Arc::clone(end.bells())) else {
+        let Some(contacts) = ends.first().map(|end| Arc::clone(end.contacts())) else {
             return Err(StartError::new("no CPU to run on"));
         };
         let access = Access { dialect: config.dialect, users };
@@ -164,7 +164,7 @@ impl Server {
                 .map_err(|error| StartError::new(format!("cannot start core {}: {error}", core.id.0)))?;
             cores.push(handle);
         }
-        let server = Self { cores, bells, orders, clock, shared };
+        let server = Self { cores, contacts, orders, clock, shared };
         for _ in &server.cores {
             if let Ok(Err(error)) = reports.recv() {
                 return Err(startup::explain_core(&error));
@@ -187,7 +187,7 @@ impl Server {
             Err(why) => Err(Arc::from(why)),
         };
         self.order(&Order::Answer(answer));
-        self.bells.iter().for_each(Bell::ring);
+        self.contacts.iter().for_each(Contact::ring);
     }
 
     fn order(&self, order: &Order) {
@@ -201,7 +201,7 @@ impl Server {
     /// not read.
     pub fn stop(self) -> io::Result<()> {
         self.shared.stopping.store(true, Ordering::Release);
-        self.bells.iter().for_each(Bell::ring);
+        self.contacts.iter().for_each(Contact::ring);
         let mut outcome = Ok(());
         for core in self.cores {
             match core.join() {

@@ -168,6 +168,14 @@ impl Letter {
         }
     }
 
+    /// Whether it asks for no more than items. All else is the owner's itself to do, which knows its connections.
+    pub const fn is_about_items(&self) -> bool {
+        matches!(
+            self.task,
+            Task::One { .. } | Task::Packet { .. } | Task::Meta { .. } | Task::Gets { .. } | Task::Many { .. }
+        )
+    }
+
     /// Begins the data with the key of a single request. Its length.
     #[expect(clippy::cast_possible_truncation, reason = "a key's length fits a byte (limits.rs)")]
     pub fn put_key(&mut self, key: Key<'_>) -> u8 {
