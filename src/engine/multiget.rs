@@ -62,7 +62,11 @@ impl Conversation<'_> {
                 let room = OUTPUT_BACKLOG_MAX.saturating_sub(session.backlog());
                 // The letters are the node's to take back, which is lent out until all is joined.
                 let (retrieval, mut used) = (multiget.retrieval, Vec::new());
-                let look_up = |key: Key<'_>, out: &mut Output| node.retrieve(retrieval, key, out);
+                let (ahead, mut executor) = node.ahead_and_executor();
+                let look_up = |key: Key<'_>, out: &mut Output| {
+                    let sought = ahead.seek(key, executor.shard);
+                    executor.retrieve(retrieval, key, sought, out);
+                };
                 session.slots.write(slot, |out| multiget.join(out, room, look_up, |letter| used.push(letter)));
                 node.ahead.reset();
                 for letter in used {

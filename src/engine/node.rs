@@ -215,7 +215,7 @@ impl Node {
     }
 
     #[inline]
-    fn ahead_and_executor(&mut self) -> (&mut LookAhead, Executor<'_>) {
+    pub(super) fn ahead_and_executor(&mut self) -> (&mut LookAhead, Executor<'_>) {
         let Self { ahead, shard, counters, now, observer, descriptor, .. } = self;
         let observer = match observer {
             None => None,
@@ -259,19 +259,7 @@ impl Node {
                 }
                 self.ahead.reset();
             }
-            Task::Many { retrieval, reply_len_max } => {
-                let mut keys = PackedKeys(&letter.data);
-                for number in 0.. {
-                    if number % LOOK_AHEAD_KEYS == 0 {
-                        self.ahead.over_own(keys.clone(), &self.shard);
-                    }
-                    let Some(key) = keys.next().filter(|_| letter.reply.len() < reply_len_max) else { break };
-                    let before = letter.reply.len();
-                    self.retrieve(retrieval, key, &mut letter.reply);
-                    letter.pieces.push(letter.reply.len() - before);
-                }
-                self.ahead.reset();
-            }
+            Task::Many { retrieval, reply_len_max } => self.serve_many(letter, retrieval, reply_len_max),
             Task::StampFlush(delay) => letter.task = Task::Flush(self.stamp_flush(delay)),
             Task::Flush(order) => self.shard.flush(order, self.now),
             Task::Totals => letter.totals = Some(Box::new(self.totals())),
@@ -283,6 +271,23 @@ impl Node {
             Task::Watch { .. } => self.serve_watch(letter),
             Task::Connections => {}
         }
+    }
+
+    fn serve_many(&mut self, letter: &mut Letter, retrieval: Retrieval, reply_len_max: usize) {
+        let Letter { data, reply, pieces, .. } = letter;
+        let mut keys = PackedKeys(data);
+        'keys: loop {
+            self.ahead.over_own(keys.clone(), &self.shard);
+            let (ahead, mut executor) = self.ahead_and_executor();
+            for _ in 0..LOOK_AHEAD_KEYS {
+                let Some(key) = keys.next().filter(|_| reply.len() < reply_len_max) else { break 'keys };
+                let before = reply.len();
+                let sought = ahead.seek(key, executor.shard);
+                executor.retrieve(retrieval, key, sought, reply);
+                pieces.push(reply.len() - before);
+            }
+        }
+        self.ahead.reset();
     }
 
     fn serve_one(&mut self, letter: &mut Letter, op: Op, key_len: usize) {

@@ -90,7 +90,19 @@ impl Output {
 
     /// Moves the first `count` bytes to the end of `into`. Shared chunks move whole: `count` ends between pieces that
     /// were put, never within a shared one.
-    pub fn move_front(&mut self, mut count: usize, into: &mut Self) {
+    #[inline]
+    pub fn move_front(&mut self, count: usize, into: &mut Self) {
+        // One of several small answers, as nearly always.
+        if self.sealed.is_empty() && count < self.len {
+            into.put(&self.tail[self.taken..self.taken + count]);
+            self.taken += count;
+            self.len -= count;
+        } else {
+            self.move_chunks(count, into);
+        }
+    }
+
+    fn move_chunks(&mut self, mut count: usize, into: &mut Self) {
         self.len -= count;
         while count > 0 {
             match self.sealed.pop_front() {
