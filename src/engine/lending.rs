@@ -1,5 +1,7 @@
 //! A core that sleeps lends its shard, and who has letters for it serves them: see `lending`.
 
+use std::mem;
+
 use crate::engine::Engine;
 use crate::engine::node::Node;
 use crate::lending::{Borrower, GaveBack, Loan};
@@ -61,6 +63,11 @@ impl LentDesk<'_> {
 }
 
 impl Engine {
+    /// Whether keys of a retrieval were posted since this was asked last.
+    pub fn has_posted_many(&mut self) -> bool {
+        mem::take(&mut self.node.has_posted_many)
+    }
+
     /// What others borrow.
     pub fn desk(&self) -> Desk {
         Desk(self.node.borrower())

@@ -293,6 +293,11 @@ impl LookAhead {
         Some((key, sought))
     }
 
+    /// Whether nothing that was seen ahead is left.
+    const fn is_over(&self) -> bool {
+        self.next >= self.len
+    }
+
     /// By what `key` is looked up, which was seen ahead or not.
     #[inline]
     pub(super) fn seek(&mut self, key: Key<'_>, shard: &Shard) -> Sought {
@@ -398,6 +403,11 @@ impl Engine {
             }
         }
         self.node.ahead.reset();
+    }
+
+    /// Whether something that was foreseen has not come yet.
+    pub fn has_foresight(&self) -> bool {
+        !self.node.ahead.is_over()
     }
 
     /// Forgets what was foreseen.

@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) delayed: Vec<(u64, ConnectionId)>,
     /// Letters of this core that are under way.
     pub(super) outstanding: usize,
+    /// Whether keys of a retrieval were posted since the driver asked last.
+    pub(super) has_posted_many: bool,
     /// Who is told of single requests.
     pub(super) observer: Option<Box<Observer>>,
     /// The descriptor of the connection whose requests are being run.
@@ -94,6 +96,7 @@ impl Node {
             later: Vec::new(),
             delayed: Vec::new(),
             outstanding: 0,
+            has_posted_many: false,
             observer: None,
             descriptor: 0,
             starved: Vec::new(),
@@ -415,9 +418,11 @@ impl Node {
             }
             return Err(letter);
         }
+        let many = matches!(letter.task, Task::Many { .. });
         peer.credits -= 1;
         peer.outbox.push(letter);
         self.outstanding += 1;
+        self.has_posted_many |= many;
         self.counters.mesh_letters_sent += 1;
         Ok(())
     }

@@ -204,6 +204,11 @@ impl Core {
                 foreseen -= 1;
             }
             self.event(event, now);
+            // Answers to a retrieval are copied again when they come home: at once, while they are in the cache. But what was
+            // foreseen would be forgotten.
+            if !self.engine.has_foresight() && self.engine.has_posted_many() {
+                self.run_errands(now);
+            }
         }
         self.engine.end_foresight();
         self.datagrams.open(&mut self.ring, &mut self.engine, now);
