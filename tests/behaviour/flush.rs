@@ -211,14 +211,14 @@ wait 2
 > set a 0 0 1
 > x
 < STORED
-> flush_all {now+2}
+> flush_all {now+3}
 < OK
 > get a
 < VALUE a 0 1
 < x
 < END
 within 0.4
-wait 2
+wait 3
 > get a
 < END
 
