@@ -113,6 +113,9 @@ pub const ERRAND_LETTERS_MAX: usize = 64;
 pub const ERRAND_BYTES_MAX: usize = 16 << 10;
 /// So often in a turn a core looks for letters to serve itself: what they bring home may lead to more.
 pub const ERRAND_ROUNDS_MAX: usize = 4;
+/// So often an owner looks whether it has back what it lent before it waits: a loan takes some microseconds, and waking a
+/// thread as long.
+pub const LOAN_LOOKS_MAX: usize = 400;
 /// Letters a core keeps for reuse.
 pub const LETTERS_KEPT_MAX: usize = CREDITS;
 /// Batches of gets a core keeps for reuse.

@@ -1,4 +1,4 @@
-//! Every interleaving of a core going to sleep, letters being sent to it, and others borrowing what it owns.
+//! Every interleaving, of up to three forced switches of thread, of a core going to sleep, letters being sent to it, and others borrowing what it owns.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(unreachable_pub, reason = "it is public where it belongs")]
@@ -7,7 +7,7 @@ mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicU8, Ordering, fence};
     pub(crate) use loom::thread::yield_now as spin_loop;
 
-    pub(crate) const SPINS: usize = 1;
+    pub(crate) const LOAN_LOOKS_MAX: usize = 1;
 }
 
 #[path = "../src/lending/sleep.rs"]

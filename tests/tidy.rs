@@ -15,7 +15,7 @@ const LINES_MAX: usize = 600;
 const FLOORS: &[(&str, Imports)] = &[
     ("terms", Imports::Only(&["limits"])),
     ("limits", Imports::Only(&[])),
-    ("lending", Imports::Only(&[])),
+    ("lending", Imports::Only(&["limits"])),
     ("memory", Imports::Only(&["limits"])),
     ("metrics", Imports::Only(&["terms", "limits"])),
     ("protocol", Imports::Only(&["terms", "limits"])),

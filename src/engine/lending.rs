@@ -64,7 +64,7 @@ impl LentDesk<'_> {
 
 impl Engine {
     /// Whether keys of a retrieval were posted since this was asked last.
-    pub fn has_posted_many(&mut self) -> bool {
+    pub fn take_posted_many(&mut self) -> bool {
         mem::take(&mut self.node.has_posted_many)
     }
 

@@ -23,9 +23,7 @@ mod atomic {
     pub(super) use std::hint::spin_loop;
     pub(super) use std::sync::atomic::{AtomicU8, Ordering, fence};
 
-    /// So often an owner looks whether it has back what it lent before it waits: a loan takes some microseconds, and waking
-    /// a thread as long.
-    pub(super) const SPINS: usize = 400;
+    pub(super) use crate::limits::LOAN_LOOKS_MAX;
 }
 
 struct Shared<T> {

@@ -6,9 +6,10 @@
 //!
 //! While the owner sleeps, one other core at a time may borrow; who wants the owner awake in that time leaves word with
 //! the borrower. The owner itself waits, once awake, until all is given back: the only wait there is, and never one of
-//! the borrower. `tests/sleep_loom.rs` checks every interleaving.
+//! the borrower. `tests/sleep_loom.rs` checks every interleaving
+//! of up to three forced switches of thread.
 
-use super::atomic::{AtomicU8, Ordering, SPINS, fence, spin_loop};
+use super::atomic::{AtomicU8, LOAN_LOOKS_MAX, Ordering, fence, spin_loop};
 
 /// The owner is awake.
 const HELD: u8 = 0;
@@ -70,7 +71,7 @@ impl Sleep {
                 LENT | TO_CALL | LENT_CALLED => {
                     self.change(state, AWAITED, Ordering::Relaxed);
                 }
-                AWAITED if looks < SPINS => {
+                AWAITED if looks < LOAN_LOOKS_MAX => {
                     looks += 1;
                     spin_loop();
                 }

@@ -206,7 +206,7 @@ impl Core {
             self.event(event, now);
             // Answers to a retrieval are copied again when they come home: at once, while they are in the cache. But what was
             // foreseen would be forgotten.
-            if !self.engine.has_foresight() && self.engine.has_posted_many() {
+            if !self.engine.has_foresight() && self.engine.take_posted_many() {
                 self.run_errands(now);
             }
         }
